@@ -40,7 +40,8 @@ pub struct Arrival {
     pub metadata: Map<String, Value>,
     /// Why nobody looked into it, if nobody did: it is kept byte for byte all the same.
     pub opaque: Option<TensorError>,
-    /// The tensors that are of a type that is not read, with their files and the types.
+    /// The tensors that are of a type that is not read, with their files and the types; and files beside the weights that
+    /// were not read.
     pub unread: Vec<String>,
     /// What its files were before they were read.
     pub(crate) seen: Seen,
@@ -86,12 +87,23 @@ pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError>
         read.push(file.path().to_owned());
         read.extend(shards(file));
     }
+    // Where several may be the weights, each is looked at as they are.
+    let weights: Vec<PathBuf> = match &left {
+        Some(TensorError::Ambiguous { path, candidates, .. }) => candidates.iter().map(|it| path.join(it)).collect(),
+        _ => Vec::new(),
+    };
     for file in others(path)? {
         if !read.contains(&file) {
             match TensorFile::open(&file) {
                 Ok(it) => res.take(&it, host)?,
                 Err(e) if is_opaque(&e) => continue,
-                Err(e) => return Err(refused(e)),
+                Err(e) => match as_it_is(path, &file, &e).filter(|_| !weights.contains(&file)) {
+                    Some(note) => {
+                        res.unread.push(note);
+                        continue;
+                    }
+                    None => return Err(refused(e)),
+                },
             }
             read.push(file);
         }
@@ -130,6 +142,24 @@ fn refused(error: TensorError) -> CheckpointError {
     match error {
         TensorError::Io { path, source } => CheckpointError::Io { path, source },
         e => CheckpointError::Refused(e),
+    }
+}
+
+/// Returns what is told of a file beside the weights that is stored although its reader refuses it; none where it is no such file.
+fn as_it_is(path: &Path, file: &Path, error: &TensorError) -> Option<String> {
+    let name = file.strip_prefix(path).unwrap_or(file).display();
+    match error {
+        TensorError::Class { name: class, .. } => Some(format!(
+            "`{name}` is stored as it is, and was not read: it pickles `{class}`, which is code; never load it with Python \
+             unless you trust it"
+        )),
+        TensorError::Corrupt {
+            format: Format::Npy | Format::ShardedSafetensors | Format::ShardedPyTorch,
+            place,
+            problem,
+            ..
+        } => Some(format!("`{name}` is stored as it is, and was not read: {place} {problem}")),
+        _ => None,
     }
 }
 

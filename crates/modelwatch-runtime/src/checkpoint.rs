@@ -82,7 +82,8 @@ pub enum CheckpointError {
     /// A file is not what it was when it was looked at.
     #[error(
         "`{}` changed while it was read, so that nothing was stored; store it when nobody writes to it, and have it \
-         written under another name first and renamed when it is whole",
+         written under another name first and renamed when it is whole; leave a file that is still written, such as a \
+         log, out of the folder",
         path.display()
     )]
     Changed {

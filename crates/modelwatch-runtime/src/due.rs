@@ -144,7 +144,8 @@ fn is_weights(it: &TensorInfo) -> bool {
 }
 
 /// Returns `‖new − old‖ / ‖old‖` over all weights; infinite where one is new, gone, of another shape or, in another place than
-/// before, not a number. So it is where one that is not read has other bytes, or nobody knows whether it has.
+/// before, not a number. So it is where one that is not read has other bytes, or is of numbers
+/// and nobody knows whether it has.
 fn change(old: &TensorFile, new: &TensorFile) -> Result<f64, TensorError> {
     let weights = |it: &TensorFile| it.infos().iter().filter(|it| is_weights(it)).cloned().collect::<Vec<_>>();
     let (before, after) = (weights(old), weights(new));
@@ -157,7 +158,8 @@ fn change(old: &TensorFile, new: &TensorFile) -> Result<f64, TensorError> {
         lost.cloned().collect::<Vec<Skipped>>()
     };
     let (unread_before, unread_after) = (unread(old), unread(new));
-    if unread_before != unread_after || unread_before.iter().any(|it| it.stored().is_none()) {
+    if unread_before != unread_after || unread_before.iter().any(|it| it.lost == Lost::Numbers && it.stored().is_none())
+    {
         return Ok(f64::INFINITY);
     }
     let (mut difference, mut norm) = (0.0, 0.0);

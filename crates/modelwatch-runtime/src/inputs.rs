@@ -11,7 +11,7 @@ use modelwatch_sdk::{ModelRole, rows};
 use crate::data::{DataError, Dataset};
 
 /// Which columns make which input.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InputMap {
     inputs: Vec<(String, Vec<String>)>,
 }
@@ -19,8 +19,8 @@ pub(crate) struct InputMap {
 /// A model's inputs for some rows.
 pub(crate) struct Inputs {
     pub(crate) batch: RecordBatch,
-    /// Rows with a missing or non-finite number among them.
-    pub(crate) non_finite_rows: u64,
+    /// For each row whether a missing or non-finite number is among them.
+    pub(crate) non_finite: Vec<bool>,
 }
 
 /// Returns what the columns mean for a model, and the JSON pointer of the table that names its inputs.
@@ -109,7 +109,7 @@ impl InputMap {
             arrays.push(array);
         }
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())?;
-        Ok(Inputs { batch, non_finite_rows: bad.iter().filter(|&&it| it).count() as u64 })
+        Ok(Inputs { batch, non_finite: bad })
     }
 }
 

@@ -54,13 +54,16 @@ impl Models {
         }
     }
 
-    /// Returns whether both are one model: the same signature of the same file of the same checkpoint, byte by byte, and the same
-    /// runtime. What a model is made of may lie beside its file; without its folder it counts only if nothing of it does.
+    /// Returns whether both are one model: the same signature of the same file of the same checkpoint, byte by byte, the same
+    /// runtime, and inputs that are made of the same columns. What a model is made of may lie beside its file; without its folder
+    /// it counts only if nothing of it does.
     pub(crate) fn are_one(&self, is_cancelled: &dyn Fn() -> bool) -> Result<bool> {
         let (Some(left), Some(right)) = (&self.candidate, &self.baseline) else { return Ok(false) };
         let names = [left, right].map(|it| it.name_in_checkpoint());
         let are_whole = [left, right].iter().all(|it| it.model.info().is_one_file);
-        if left.signature() != right.signature() {
+        // The same model says other things of other columns.
+        let inputs = |it: &RunModel| it.inputs.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if left.signature() != right.signature() || inputs(left) != inputs(right) {
             return Ok(false);
         }
         let (left, right) = (&left.origin, &right.origin);

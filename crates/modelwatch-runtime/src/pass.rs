@@ -361,18 +361,18 @@ impl Worker<'_> {
     /// Gives the rows their uses, and the outputs of every model that some probe wants.
     fn predict(&self, rows: &RecordBatch) -> Result<Predicted, String> {
         let mut outputs = Vec::new();
-        let mut non_finite = 0;
+        // A row counts once, whichever model's inputs it is bad for.
+        let mut non_finite = vec![false; rows.num_rows()];
         let mut refused = Vec::new();
         for (role, map) in self.layout.models() {
             let model = self.models.get(role).ok_or_else(|| format!("there is no {} model", role.as_str()))?;
             let inputs = map.assemble(rows)?;
-            if role == ModelRole::Candidate {
-                non_finite = inputs.non_finite_rows;
-            }
+            non_finite.iter_mut().zip(&inputs.non_finite).for_each(|(it, is_bad)| *it |= is_bad);
             let ran = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| map.explain(&e))?;
             outputs.extend([(Use::output_of(role), ran.outputs), (Use::layer_of(role), ran.layers)]);
             refused.push((role, ran.refused));
         }
+        let non_finite = non_finite.iter().filter(|&&it| it).count() as u64;
         Ok(Predicted { rows: self.layout.annotate(rows, outputs)?, non_finite, refused })
     }
 

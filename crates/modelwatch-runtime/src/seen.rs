@@ -1,6 +1,6 @@
 //! What files were when they were looked at, so that what is stored is that, and nothing that was written meanwhile.
 //!
-//! A file is known by its place on the disk, its size and when it was changed last, and one of a hand-off by its SHA-256
+//! A file is known by its device, its size and when it was changed last, and one of a hand-off by its SHA-256
 //! too. Two changes within one tick of the file system's clock look like one: where that matters, hand off.
 
 use std::{
@@ -24,8 +24,8 @@ pub(crate) struct Seen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
-    /// Device and inode, where there are such.
-    place: (u64, u64),
+    /// The device, where there is such a thing. Not the inode: on file systems over a network it is another one each time.
+    device: u64,
     len: u64,
     changed: Option<SystemTime>,
 }
@@ -76,13 +76,13 @@ impl Seen {
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         #[cfg(unix)]
-        let place = {
+        let device = {
             use std::os::unix::fs::MetadataExt;
-            (metadata.dev(), metadata.ino())
+            metadata.dev()
         };
         #[cfg(not(unix))]
-        let place = (0, 0);
-        Self { place, len: metadata.len(), changed: metadata.modified().ok() }
+        let device = 0;
+        Self { device, len: metadata.len(), changed: metadata.modified().ok() }
     }
 }
 

@@ -97,10 +97,12 @@ fn begins_otherwise(shared: &Shared, replica: &dyn Blobs) -> Result<bool> {
     for lineage in shared.blobs.list("log")? {
         let first = |blobs: &dyn Blobs| log::read_entry(blobs, &lineage, 1).ok().flatten().map(|it| it.hash);
         let Some(own) = first(shared.blobs.as_ref()) else { continue };
-        if first(replica) == Some(own) {
-            return Ok(false);
+        match first(replica) {
+            Some(it) if it == own => return Ok(false),
+            // Begun since a stale replica was made. Every store has the log of the store itself.
+            None if lineage != keys::STORE_LOG => {}
+            _ => is_any = true,
         }
-        is_any = true;
     }
     Ok(is_any)
 }

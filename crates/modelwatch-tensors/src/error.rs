@@ -46,6 +46,18 @@ pub enum TensorError {
         /// What to do instead.
         remedy: &'static str,
     },
+    /// A pickle names a class or function that is no part of a state dict, and none by which it would reach the system.
+    #[error("cannot read tensors from {format} `{}`: its pickle wants `{name}`, which is code; {remedy}", path.display())]
+    Class {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: Format,
+        /// The first such name.
+        name: String,
+        /// What to do instead.
+        remedy: &'static str,
+    },
     /// A limit that protects memory was passed.
     #[error("cannot read {format} `{}`: {place} {problem}, which is past the limit of {limit}; split it, or save it as safetensors", path.display())]
     Limit {

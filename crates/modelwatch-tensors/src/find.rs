@@ -10,6 +10,7 @@ use crate::{
     file::TensorFile,
     format::{Format, SAVED_MODEL_FILE},
     mlmodel::{MLMODEL_FILE, MlModel},
+    mmap::map,
 };
 
 /// Endings of files that hold weights, the best first: what is read without a copy and says the most of itself.
@@ -132,13 +133,29 @@ fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
 /// Names decide, since data of any kind may lie beside a model. Only a PyTorch archive is one under any name: whoever
 /// loads it may run what is in it.
 pub fn is_tensor_file(path: &Path) -> bool {
+    if is_apple_double(path) {
+        return false;
+    }
     let marked = Format::marked(path);
     match marked {
         Some(Format::PyTorch) => true,
         Some(Format::TensorBundle) if ends_with(path, ".index") => true,
         Some(Format::Pickle) if ends_with(path, ".ckpt") => true,
+        None if ends_with(path, ".pt") || ends_with(path, ".pth") => may_be_pickle(path),
         _ => READ.iter().any(|ending| ends_with(path, ending)),
     }
+}
+
+/// macOS writes such files beside others on file systems that are not its own, with what it knows of them.
+fn is_apple_double(path: &Path) -> bool {
+    path.file_name().is_some_and(|it| it.to_string_lossy().starts_with("._"))
+}
+
+/// Returns whether a file without a mark may be an archive or a pickle of an early protocol all the same. What cannot be
+/// read is for its reader to say.
+fn may_be_pickle(path: &Path) -> bool {
+    let Ok(bytes) = map(path) else { return true };
+    bytes.starts_with(b"PK") || matches!(bytes.first(), Some(b'c' | b'(' | b']' | b'}' | 0x80))
 }
 
 /// Other programs call other files so, too: there the content decides.
@@ -235,7 +252,10 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, TensorError> {
     let entries = fs::read_dir(folder).map_err(TensorError::io(folder))?;
     let mut res = vec![];
     for entry in entries {
-        res.push(entry.map_err(TensorError::io(folder))?.path());
+        let path = entry.map_err(TensorError::io(folder))?.path();
+        if !is_apple_double(&path) {
+            res.push(path);
+        }
     }
     res.sort();
     Ok(res)

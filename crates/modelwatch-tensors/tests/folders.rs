@@ -149,7 +149,9 @@ fn what_others_call_so_too_is_told_by_its_content() {
     for (name, bytes, is_read) in [
         // Whoever loads it does not look at its name.
         ("notes.dat", torch("hostile_system.pt"), true),
-        ("optimizer.pt", b"damaged".to_vec(), true),
+        ("optimizer.pt", b"cos\nsystem\n.".to_vec(), true),
+        ("site.pth", b"/usr/lib/python3".to_vec(), false),
+        ("._model.safetensors", b"\0\x05\x16\x07".to_vec(), false),
         ("python_model.pkl", b"\x80\x04N.".to_vec(), false),
         ("tokens.index", b"of something else".to_vec(), false),
         ("fingerprint.pb", Vec::new(), false),

@@ -103,6 +103,10 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
                     (Status::Inconclusive, Some(it.interval), why.to_owned())
                 }
             }
+            None if it.within.is_none() && !it.interval.is_certain() => {
+                let why = "what is compared is not computed exactly, and the comparison does not say how inexact it is";
+                (Status::Inconclusive, Some(it.interval), why.to_owned())
+            }
             None => at(holds(op, metric.value, limit), Ok(it)),
         },
         compared => at(holds(op, metric.value, limit), compared),

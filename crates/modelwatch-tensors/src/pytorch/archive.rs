@@ -35,7 +35,7 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     let is_big_endian = is_big_endian(site, &mut zip, &folder)?;
     let values = pickle::read(&pickle).map_err(|error| match error {
         PickleError::Broken { offset, problem } => site.corrupt(format!("{PICKLE} at offset {offset}"), problem),
-        PickleError::Refused(reason) => site.unsupported(reason, REMEDY),
+        PickleError::Refused(reason) => refused(site, reason, &pickle),
         PickleError::TooLarge { limit } => site.limit(PICKLE, "has more operations", limit as u64),
     })?;
     let parts = flatten(&values).map_err(|(problem, limit)| site.limit(PICKLE, problem, limit as u64))?;
@@ -54,6 +54,61 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     }
     catalog.note("framework", "pytorch");
     Ok(catalog)
+}
+
+/// Modules by which a pickle reaches the operating system.
+const SYSTEM: [&str; 18] = [
+    "os",
+    "posix",
+    "nt",
+    "subprocess",
+    "_posixsubprocess",
+    "sys",
+    "runpy",
+    "socket",
+    "pty",
+    "shutil",
+    "ctypes",
+    "importlib",
+    "commands",
+    "webbrowser",
+    "timeit",
+    "pdb",
+    "bdb",
+    "multiprocessing.util",
+];
+const EXECUTE: [&str; 4] = ["eval", "exec", "execfile", "__import__"];
+
+/// Tells a pickle that only names classes from one that wants more.
+fn refused(site: Site<'_>, reason: String, pickle: &[u8]) -> TensorError {
+    let name = reason.strip_prefix("its pickle wants `").and_then(|it| it.strip_suffix("`, which is code"));
+    let Some(name) = name.filter(|_| !names_the_system(pickle)).map(str::to_owned) else {
+        return site.unsupported(reason, REMEDY);
+    };
+    TensorError::Class { path: site.path.to_owned(), format: site.format, name, remedy: REMEDY }
+}
+
+/// Returns whether there are such names anywhere in a pickle, which is read no further than to its first name of code.
+fn names_the_system(pickle: &[u8]) -> bool {
+    let has = |name: &&str| is_text_of(pickle, name.as_bytes());
+    SYSTEM.iter().any(has) || (["builtins", "__builtin__"].iter().any(has) && EXECUTE.iter().any(has))
+}
+
+/// Returns whether it is a whole text in a pickle: behind its length, or on a line.
+fn is_text_of(pickle: &[u8], name: &[u8]) -> bool {
+    let len = name.len() as u64;
+    pickle.windows(name.len()).enumerate().any(|(at, it)| {
+        if it != name {
+            return false;
+        }
+        let (before, after) = (&pickle[..at], &pickle[at + name.len()..]);
+        let is_on_line = matches!(before.last(), Some(b'c' | b'i' | b'V' | b'\'' | b'"' | b'\n'))
+            && matches!(after.first(), Some(b'\n' | b'\'' | b'"'));
+        let is_counted = before.ends_with(&[len as u8])
+            || before.ends_with(&(len as u32).to_le_bytes())
+            || before.ends_with(&len.to_le_bytes());
+        is_on_line || is_counted
+    })
 }
 
 /// Returns the folder that everything in the archive is in, with the slash.

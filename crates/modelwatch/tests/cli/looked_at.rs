@@ -158,6 +158,12 @@ fn every_file_of_a_known_format_in_a_folder_is_looked_at() {
         assert!(says.iter().all(|it| refused.err.contains(it)), "{}", refused.err);
         fs::remove_file(project.path().join("f").join(name)).unwrap();
     }
+    // Beside the weights, what only names classes is told of.
+    torch("hostile_whole_model.pt", "training_args.bin");
+    let (_, said) = put(&project, "f");
+    let says = ["`training_args.bin`", "torch.nn.modules.container.Sequential", "never load it with Python"];
+    assert!(says.iter().all(|it| said.contains(it)), "{said}");
+    fs::remove_file(project.path().join("f/training_args.bin")).unwrap();
     // What the other one says of itself is taken over, and what is in it is looked at.
     torch("training.pt", "last.ckpt");
     let (spec, said) = put(&project, "f");

@@ -38,6 +38,8 @@ const NAP: Duration = Duration::from_millis(20);
 const MAX_DOUBLINGS: u32 = 6;
 /// The longest time that doubling leads to.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// The first time for which a hand-off rests that could not be read; it is doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How often it is said again that a hand-off waits.
 const REMINDER: Duration = Duration::from_secs(60 * 60);
 
@@ -60,6 +62,9 @@ struct Tally {
     failed: BTreeMap<PathBuf, (Option<ErrorKind>, Instant)>,
     /// How many were handed to the saver, and have not ended.
     n_waiting: usize,
+    /// Until when those are not looked at again that could not be read or were changed meanwhile, and how long that is: each
+    /// try reads a whole hand-off.
+    put_off: BTreeMap<PathBuf, (Instant, Duration)>,
     has_panicked: bool,
     /// The last one that no rule wanted.
     not_due: Option<PathBuf>,
@@ -89,6 +94,9 @@ impl Tally {
                 let is_passing = is_passing(&e);
                 if is_passing {
                     self.taken.remove(&path);
+                    if !matches!(e, CheckpointError::Store(_)) {
+                        self.put_off(path.clone(), Instant::now());
+                    }
                 }
                 // The store does not know what it was given.
                 let (what, kind) = match &e {
@@ -112,7 +120,19 @@ impl Tally {
             }
         }
         self.failed.remove(&path);
+        self.put_off.remove(&path);
         Ok(())
+    }
+
+    /// Lets a hand-off rest, each time for twice as long.
+    fn put_off(&mut self, path: PathBuf, now: Instant) {
+        let before = self.put_off.get(&path).map(|it| it.1);
+        let pause = before.map_or(FIRST_PAUSE, |it| (it * 2).min(MAX_PAUSE));
+        self.put_off.insert(path, (now + pause, pause));
+    }
+
+    fn is_put_off(&self, path: &Path, now: Instant) -> bool {
+        self.put_off.get(path).is_some_and(|it| now < it.0)
     }
 
     /// Returns the hand-offs in a folder; none where it cannot be read for the moment, which is said once, and from time to time.
@@ -186,7 +206,7 @@ pub(super) fn watch(
     let mut stall = Stall::default();
     let is_ending = Arc::new(AtomicBool::new(false));
     // Whoever is told to end looks once more: what was published just before is the last chance that there is.
-    loop {
+    let last = loop {
         let is_last = host.is_cancelled();
         if is_last {
             is_ending.store(true, Relaxed);
@@ -204,13 +224,14 @@ pub(super) fn watch(
         if tally.n_waiting == 0 {
             stall.try_again();
         }
-        for path in paths {
-            // One alone shows whether the store takes something again.
-            if stall.n_looks > 0 && tally.n_waiting > 0 {
+        for path in paths.iter().cloned() {
+            // One alone shows whether the store takes something again. At the last look there is no other time for the rest.
+            if !is_last && stall.n_looks > 0 && tally.n_waiting > 0 {
                 break;
             }
             let is_over = host.is_cancelled() && !is_last;
-            if is_over || stall.is_on.load(Relaxed) || !tally.taken.insert(path.clone()) {
+            let is_put_off = !is_last && tally.is_put_off(&path, Instant::now());
+            if is_over || is_put_off || stall.is_on.load(Relaxed) || !tally.taken.insert(path.clone()) {
                 continue;
             }
             let attended: &dyn Host = if is_last { &() } else { host };
@@ -250,16 +271,17 @@ pub(super) fn watch(
             }))?;
         }
         if is_last {
-            break;
+            break paths;
         }
         let looked = Instant::now();
         while !host.is_cancelled() && looked.elapsed() < stall.pause(watched.every) {
             tally.tell_all(saver.ended())?;
             thread::sleep(NAP);
         }
-    }
+    };
     tally.tell_all(saver.finish())?;
-    let is_done = tally.failed.is_empty() && !tally.has_panicked && tally.unread.is_none();
+    let are_all_taken = last.iter().all(|it| tally.taken.contains(it));
+    let is_done = are_all_taken && tally.failed.is_empty() && !tally.has_panicked && tally.unread.is_none();
     Ok(if is_done { Code::OK } else { Code::NOT_DONE })
 }
 
@@ -331,6 +353,21 @@ mod tests {
         for every in [Duration::from_secs(300), Duration::MAX] {
             assert_eq!(stall.pause(every), every);
         }
+    }
+
+    #[test]
+    fn a_hand_off_that_cannot_be_read_rests_longer_and_longer() {
+        let (mut tally, now) = (Tally::default(), Instant::now());
+        let path = Path::new("a");
+        let pauses: Vec<_> = (0..10)
+            .map(|_| {
+                tally.put_off(path.to_owned(), now);
+                tally.put_off[path].1.as_millis()
+            })
+            .collect();
+        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+        assert!(tally.is_put_off(path, now) && !tally.is_put_off(path, now + MAX_PAUSE));
+        assert!(!tally.is_put_off(Path::new("b"), now));
     }
 
     #[test]

@@ -18,6 +18,9 @@ use modelwatch_sdk::{
 };
 use serde_json::json;
 
+/// What somebody does to a file or a folder.
+type Change = fn(&Path);
+
 /// When every file was changed last before it is imported: long ago, so that each change shows.
 fn long_ago() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)
@@ -34,10 +37,11 @@ fn flip(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The same bytes in the place of a file, and of the same time.
+/// Other bytes in the place of a file, as many.
 fn replace(path: &Path) {
     let other = path.with_extension("other");
-    write(&other, &fs::read(path).unwrap());
+    fs::copy(path, &other).unwrap();
+    flip(&other);
     fs::rename(other, path).unwrap();
 }
 
@@ -92,7 +96,7 @@ fn a_file_that_changes_after_it_was_examined_is_not_stored() {
     let it = Import::new();
     let path = it.dir.path().join("m.safetensors");
     let weights = fixture("digits/cnn/cnn.safetensors");
-    let changes: [(&str, fn(&Path)); 3] = [("flipped", flip), ("replaced", replace), ("truncated", truncate)];
+    let changes: [(&str, Change); 3] = [("flipped", flip), ("replaced", replace), ("truncated", truncate)];
     for (case, change) in changes {
         write(&path, &weights);
         let arrival = arrival::examine(&path, &()).unwrap();
@@ -125,7 +129,7 @@ fn a_file_that_changes_after_it_was_examined_is_not_stored() {
 fn a_folder_to_which_something_comes_or_goes_is_not_stored() {
     let it = Import::new();
     let folder = it.dir.path().join("m");
-    let changes: [(&str, fn(&Path)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("b.txt", |folder| write(&folder.join("b.txt"), b"new")),
         ("a.txt", |folder| fs::remove_file(folder.join("a.txt")).unwrap()),
         // It was read before the last one.

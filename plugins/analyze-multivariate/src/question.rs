@@ -15,6 +15,9 @@ use crate::{
     table::{Lists, compared, unused},
 };
 
+/// What a column is for, and its values or why they cannot be compared.
+type Compared = (Use, Result<Lists, String>);
+
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
@@ -82,7 +85,7 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> modelwatch_sdk::Resul
             res.gaps.push(gap);
         }
     }
-    let mut columns: BTreeMap<&String, [Option<(Use, Result<Lists, String>)>; 2]> = BTreeMap::new();
+    let mut columns: BTreeMap<&String, [Option<Compared>; 2]> = BTreeMap::new();
     for (side, batch) in [left, right].into_iter().enumerate() {
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
             let uses = [Use::Feature, Use::CandidateLayer, Use::Candidate, Use::Label].into_iter();

@@ -69,9 +69,9 @@ fn read<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> Result<NumberLists> 
     };
     let width = length * inner.width;
     let mut values = Vec::with_capacity(array.len() * width);
-    for row in 0..array.len() {
+    for (row, offset) in offsets.iter().enumerate().take(array.len()) {
         if array.is_valid(row) {
-            let first = (offsets[row].as_usize() - start) * inner.width;
+            let first = (offset.as_usize() - start) * inner.width;
             values.extend_from_slice(&inner.values[first..first + width]);
         } else {
             values.resize(values.len() + width, f64::NAN);

@@ -31,7 +31,7 @@ pub(super) fn among_numbers(view: View<'_>) -> HashSet<i32> {
     for (_, node) in view.nodes() {
         let mut inputs = node.inputs().into_iter().flatten();
         let first = inputs.next().and_then(|it| view.tensor(it));
-        if !first.is_some_and(|it| it.type_() == TensorType::FLOAT32) {
+        if first.is_none_or(|it| it.type_() != TensorType::FLOAT32) {
             continue;
         }
         let is_scaled = |it: Tensor<'_>| {

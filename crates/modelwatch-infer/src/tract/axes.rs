@@ -1,8 +1,8 @@
 //! Axes, and the integers that give them, as all formats write them.
 
 use tract_onnx::{
-    prelude::{OutletId, Tensor, TractResult, TypedModel},
-    tract_hir::internal::{TractErrorContext, bail},
+    prelude::{DatumType, OutletId, Tensor, TractResult, TypedFact, TypedModel},
+    tract_hir::internal::{ToDim, TractErrorContext, bail},
 };
 
 /// Returns `axis` counted from the front.
@@ -26,6 +26,15 @@ pub(super) fn resolve_axes(axes: &[i64], rank: usize) -> TractResult<Vec<usize>>
 /// Returns the order in which these axes come last.
 pub(super) fn put_last(axes: &[usize], rank: usize) -> Vec<usize> {
     (0..rank).filter(|it| !axes.contains(it)).chain(axes.iter().copied()).collect()
+}
+
+/// Returns what remains of a tensor of which these axes keep length 1.
+pub(super) fn reduced(input: &TypedFact, axes: &[usize], dtype: DatumType) -> TypedFact {
+    let mut shape = input.shape.to_tvec();
+    for &axis in axes {
+        shape[axis] = 1.to_dim();
+    }
+    TypedFact::dt_shape(dtype, shape)
 }
 
 /// Returns the elements as integers.

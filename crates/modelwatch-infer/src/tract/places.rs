@@ -17,12 +17,12 @@ use tract_onnx::{
         nn::{Reduce, Reducer},
     },
     tract_hir::internal::{
-        EvalContext, EvalOp, Op, StaticName, ToDim, TractErrorContext, TypedNode, TypedOp, as_op, bail, ensure, f16,
+        EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, bail, ensure, f16,
         op_as_typed_op, op_out_of_plan,
     },
 };
 
-use super::reductions::along;
+use super::{axes::reduced, reductions::along};
 
 /// Returns what takes the place of a node that gives or takes places.
 pub(super) fn of(node: &TypedNode, input: &TypedFact) -> Option<Box<dyn TypedOp>> {
@@ -104,11 +104,7 @@ impl EvalOp for Place {
 
 impl TypedOp for Place {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let mut shape = inputs[0].shape.to_tvec();
-        for &axis in &self.axes {
-            shape[axis] = 1.to_dim();
-        }
-        Ok(tvec!(TypedFact::dt_shape(DatumType::I64, shape)))
+        Ok(tvec!(reduced(inputs[0], &self.axes, DatumType::I64)))
     }
 
     as_op!();

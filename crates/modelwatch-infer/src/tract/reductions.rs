@@ -15,12 +15,12 @@ use tract_onnx::{
         nn::{Reduce, Reducer},
     },
     tract_hir::internal::{
-        DimLike, EvalContext, EvalOp, Op, StaticName, ToDim, TractErrorContext, TypedNode, TypedOp, as_op, bail, f16,
+        DimLike, EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, bail, f16,
         op_as_typed_op, op_out_of_plan,
     },
 };
 
-use super::axes::put_last;
+use super::axes::{put_last, reduced};
 
 /// What is made of the numbers along axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -212,11 +212,7 @@ impl EvalOp for Fold {
 
 impl TypedOp for Fold {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let mut shape = inputs[0].shape.to_tvec();
-        for &axis in &self.axes {
-            shape[axis] = 1.to_dim();
-        }
-        Ok(tvec!(TypedFact::dt_shape(inputs[0].datum_type, shape)))
+        Ok(tvec!(reduced(inputs[0], &self.axes, inputs[0].datum_type)))
     }
 
     as_op!();

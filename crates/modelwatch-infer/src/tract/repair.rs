@@ -24,13 +24,13 @@ use tract_onnx::{
         scan::Scan,
     },
     tract_hir::internal::{
-        EvalContext, EvalOp, Op, StaticName, ToDim, TypedNode, TypedOp, as_op, bail, op_as_typed_op, op_out_of_plan,
+        EvalContext, EvalOp, Op, StaticName, TypedNode, TypedOp, as_op, bail, op_as_typed_op, op_out_of_plan,
     },
 };
 
 use super::{
-    apart, double::Double, dynamic_product::Quantization, integer_product::IntegerProduct, lengths, places,
-    reductions::Fold,
+    apart, axes::reduced, double::Double, dynamic_product::Quantization, integer_product::IntegerProduct, lengths,
+    places, reductions::Fold,
 };
 
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
@@ -140,11 +140,7 @@ impl EvalOp for Extreme {
 
 impl TypedOp for Extreme {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let mut shape = inputs[0].shape.to_tvec();
-        for &axis in &self.axes {
-            shape[axis] = 1.to_dim();
-        }
-        Ok(tvec!(TypedFact::dt_shape(inputs[0].datum_type, shape)))
+        Ok(tvec!(reduced(inputs[0], &self.axes, inputs[0].datum_type)))
     }
 
     as_op!();

@@ -1,14 +1,18 @@
 //! From what the probes say to the record: decide, act, keep.
 
+mod row_weights;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Data, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
+use modelwatch_config::{Action, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
 use modelwatch_sdk::{
-    FindingCode, Kind, ModelRole, Need, Needs, Report, Role, RowNeeds,
-    report::{Check, Finding, Gap, Labels, Metric, MetricRole, Status},
+    FindingCode, Kind, ModelRole, Report, Role,
+    report::{Check, Finding, Labels, Metric, MetricRole, Status},
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
+
+use row_weights::{ROW_WEIGHTS, unheeded_weight, unless_undecided, weightless};
 
 use super::{
     Event, Outcome, Problem,
@@ -33,9 +37,6 @@ use crate::{
 
 /// The probe id of what the run itself has to say.
 const RUN: &str = "run";
-
-/// What a gap is about that says how rows count.
-const ROW_WEIGHTS: &str = "row weights";
 
 /// What was judged and where it is kept.
 #[derive(Default)]
@@ -309,43 +310,6 @@ impl Judgement {
     }
 }
 
-/// Returns that an analyzer of rows counts each of them once although the data says how much they count: a role that is given is not
-/// passed over in silence.
-fn unheeded_weight(data: Option<&Data>, kind: ProbeKind, needs: &Needs) -> Option<Gap> {
-    let column = data?.columns.weight.as_ref().filter(|_| kind == ProbeKind::Analyzer)?;
-    let mut rows = needs.current.iter().chain(&needs.reference).peekable();
-    rows.peek()?;
-    let is_heeded = rows.any(|it| it.weight != Need::No);
-    (!is_heeded).then(|| Gap::new(ROW_WEIGHTS, format!("every row counts once, whatever its weight in `{column}`")))
-}
-
-/// Returns which rows have no weight and are left out by a probe that counts rows by their weights, given how many of how many there are.
-fn weightless(data: Option<&Data>, seen: &BTreeMap<Role, (u64, u64)>, needs: &Needs) -> Option<Gap> {
-    let column = data?.columns.weight.as_ref()?;
-    let of_role = |(role, needs): (Role, &Option<RowNeeds>)| {
-        needs.as_ref().filter(|it| it.weight != Need::No)?;
-        let (n, rows) = seen.get(&role).filter(|it| it.0 > 0)?;
-        Some(format!("{n} of {rows} {} rows", role.as_str()))
-    };
-    let roles = [(Role::Reference, &needs.reference), (Role::Current, &needs.current)];
-    let rows: Vec<String> = roles.into_iter().filter_map(of_role).collect();
-    let rows = rows.join(" and ");
-    let why = format!(
-        "{rows} have no weight in `{column}` and are left out; give them one, or 0 where they are not to count"
-    );
-    (!rows.is_empty()).then(|| Gap::new(ROW_WEIGHTS, why))
-}
-
-/// Returns the check, which does not pass where that is why nobody knows.
-fn unless_undecided(check: Check, why: Option<&str>) -> Check {
-    match why {
-        Some(why) if check.status == Status::Pass => {
-            Check { status: Status::NotChecked, message: why.to_owned(), ..check }
-        }
-        _ => check,
-    }
-}
-
 fn failed(what: &str, requirement: &str, why: &str) -> Check {
     Check {
         metric: what.to_owned(),
@@ -569,57 +533,4 @@ fn exit_code(record: &mut RunRecord, allow_empty: bool) {
 fn is_empty(record: &RunRecord) -> bool {
     let coverage = &record.coverage;
     coverage.rows.get(Role::Current.as_str()).is_none_or(|it| *it == 0) && coverage.tensors.is_empty()
-}
-
-#[cfg(test)]
-mod tests {
-    use modelwatch_config::Columns;
-
-    use super::*;
-
-    #[test]
-    fn weights_that_an_analyzer_does_not_heed_are_a_gap() {
-        let data = |weight: Option<&str>| {
-            let columns = Columns { weight: weight.map(str::to_owned), ..Columns::default() };
-            Data { current: None, reference: None, columns }
-        };
-        let of_rows = |weight| Needs { current: Some(RowNeeds { weight, ..RowNeeds::default() }), ..Needs::default() };
-        let said = |data: &Data, kind, needs: &Needs| unheeded_weight(Some(data), kind, needs).map(|it| it.why);
-        let weighted = data(Some("w"));
-        let why = "every row counts once, whatever its weight in `w`".to_owned();
-        assert_eq!(said(&weighted, ProbeKind::Analyzer, &of_rows(Need::No)), Some(why));
-        for need in [Need::Optional, Need::Required] {
-            assert_eq!(said(&weighted, ProbeKind::Analyzer, &of_rows(need)), None);
-        }
-        assert_eq!(said(&weighted, ProbeKind::Verifier, &of_rows(Need::No)), None);
-        assert_eq!(said(&weighted, ProbeKind::Analyzer, &Needs::default()), None);
-        assert_eq!(said(&data(None), ProbeKind::Analyzer, &of_rows(Need::No)), None);
-    }
-
-    #[test]
-    fn rows_without_a_weight_are_a_gap_where_weights_are_heeded() {
-        let columns = Columns { weight: Some("w".to_owned()), ..Columns::default() };
-        let data = Data { current: None, reference: None, columns };
-        let rows = |weight| Some(RowNeeds { weight, ..RowNeeds::default() });
-        let needs =
-            |current, reference| Needs { current: rows(current), reference: rows(reference), ..Needs::default() };
-        let seen = BTreeMap::from([(Role::Current, (2, 80)), (Role::Reference, (1, 90))]);
-        let said = |needs: &Needs| weightless(Some(&data), &seen, needs).map(|it| it.why);
-        let rest = " have no weight in `w` and are left out; give them one, or 0 where they are not to count";
-        let both = format!("1 of 90 reference rows and 2 of 80 current rows{rest}");
-        assert_eq!(said(&needs(Need::Optional, Need::Optional)), Some(both));
-        assert_eq!(said(&needs(Need::Required, Need::No)), Some(format!("2 of 80 current rows{rest}")));
-        assert_eq!(said(&needs(Need::No, Need::No)), None);
-        let none = BTreeMap::from([(Role::Current, (0, 80))]);
-        assert_eq!(weightless(Some(&data), &none, &needs(Need::Optional, Need::Optional)), None);
-    }
-
-    #[test]
-    fn no_check_passes_where_it_is_undecided() {
-        let of = |status, why| unless_undecided(Check { status, ..failed("a", "b", "c") }, why);
-        let undecided = of(Status::Pass, Some("why"));
-        assert_eq!((undecided.status, undecided.message.as_str()), (Status::NotChecked, "why"));
-        assert_eq!(of(Status::Fail, Some("why")).status, Status::Fail);
-        assert_eq!(of(Status::Pass, None).status, Status::Pass);
-    }
 }

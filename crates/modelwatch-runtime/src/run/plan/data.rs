@@ -229,15 +229,16 @@ pub(super) fn unmade_inputs(
     plan: &Plan<'_>,
     models: &[(ModelRole, ModelInfo)],
 ) -> Vec<Diagnostic> {
+    let models: Vec<_> =
+        models.iter().map(|(role, info)| (*role, info, inputs::columns_for(*role, pipeline))).collect();
     let mut res = Vec::new();
     for (role, dataset) in rows(plan) {
         let schema = dataset.schema();
         let is_run =
             |model| plan.probes.iter().filter_map(|it| rows_of(it, role)).any(|it| it.model(model) != Need::No);
-        for (model, input) in
-            models.iter().filter(|it| is_run(it.0)).flat_map(|it| it.1.inputs.iter().map(move |input| (it, input)))
+        let run = models.iter().filter(|it| is_run(it.0));
+        for ((_, model, (columns, table)), input) in run.flat_map(|it| it.1.inputs.iter().map(move |input| (it, input)))
         {
-            let (columns, table) = inputs::columns_for(model.0, pipeline);
             let named = columns.inputs.get(&input.name);
             // A column that is not there was told of at its place.
             if named.is_some_and(|it| it.iter().any(|it| !it.contains('*') && schema.index_of(it).is_err())) {
@@ -247,7 +248,7 @@ pub(super) fn unmade_inputs(
                 Some(_) => config::pointer(table, &input.name),
                 None => format!("/data/{}/path", role.as_str()),
             };
-            let (code, why) = match inputs::columns_of(input, &model.1, &columns, schema) {
+            let (code, why) = match inputs::columns_of(input, model, columns, schema) {
                 Ok(found) => match inputs::width(input) {
                     Some(wanted) if found.len() > 1 && found.len() != wanted => {
                         let (name, found) = (&input.name, found.len());

@@ -131,7 +131,7 @@ impl PoissonCounts {
 }
 
 /// Returns ln k! of a whole number, by Stirling's series where what follows its third term is below 10⁻¹³.
-fn ln_factorial(k: f64) -> f64 {
+pub(crate) fn ln_factorial(k: f64) -> f64 {
     const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
     if k < 32.0 {
         return ln_gamma(k + 1.0);

@@ -1,5 +1,8 @@
 //! Random numbers from a seed.
 
+mod hypergeometric;
+
+pub(crate) use self::hypergeometric::hypergeometric;
 use crate::hash::mix;
 
 /// SplitMix64 (Steele, Lea & Flood 2014): a counter, mixed.

@@ -6,6 +6,7 @@
 
 mod anderson_darling;
 mod binning;
+mod category_omnibus;
 mod contingency;
 mod cramer_von_mises;
 mod discrepancy;
@@ -17,6 +18,8 @@ mod ks;
 mod kuiper;
 mod levels;
 mod omnibus;
+mod one_sided;
+mod permuted;
 mod ranks;
 mod scores;
 mod student;
@@ -26,6 +29,7 @@ mod winsorize;
 
 pub use anderson_darling::anderson_darling;
 pub use binning::{BinCounts, BinRule, Values, bin_edges, count_into};
+pub use category_omnibus::category_omnibus;
 pub use contingency::{ChiSquared, Yates, chi2_contingency, chi2_contingency_with, cramers_v, g_test, homogeneity};
 pub(crate) use cramer_von_mises::RankSquares;
 pub use cramer_von_mises::{CramerVonMises, cramer_von_mises};
@@ -41,6 +45,8 @@ pub use ks::{EXACT_LIMIT, ks, ks_asymptotic, ks_statistic};
 pub use kuiper::kuiper;
 pub use levels::Levels;
 pub use omnibus::{Leading, Omnibus, omnibus, omnibus_of};
+pub use one_sided::one_sided_rows;
+pub use permuted::PermutedChi2;
 pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
 pub use student::{student_t, welch_t};
 pub use two_by_two::{Shares, fisher_exact, fisher_exact_greater, z_test};

@@ -120,8 +120,8 @@ enum OtherTrial {
         /// How often the smallest tables are made.
         #[arg(long, default_value_t = 1_000)]
         runs: u32,
-        /// Only `alarms` or only `power`.
-        #[arg(long, value_parser = ["alarms", "power"])]
+        /// Only that part.
+        #[arg(long, value_parser = ["alarms", "power", "power-of-numbers", "power-of-categories"])]
         only: Option<String>,
     },
     /// How often the interval of each metric that `metrics` reports holds the true value; takes half an hour.

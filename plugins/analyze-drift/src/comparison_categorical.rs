@@ -11,12 +11,15 @@ use crate::{
     comparison_numeric::ZERO_FILL,
     config::Config,
     method::Method,
-    scores::{PeerScore, peer_score_of_categories, score_categories},
+    scores::{PeerScore, n_categories, peer_score_of_categories, score_categories},
     weights::{Counted, Footing, aligned_categories, check_size, unweighted},
 };
 
-/// A category of which fewer rows are expected in the smaller role goes into a common cell of the table.
+/// A category of which fewer rows are expected in the smaller role is rare.
 const MIN_EXPECTED: f64 = 5.0;
+/// The large table has cells of rare categories if no more of its cells than this share are such, and more rows than that are expected in each.
+const MAX_RARE: f64 = 0.2;
+const LEAST_EXPECTED: f64 = 1.0;
 
 const MAX_NAMES: usize = 10;
 
@@ -57,7 +60,7 @@ pub(crate) fn compare_categories(
         detail: Detail::Categorical {
             chi2_statistic: chi2.statistic,
             chi2_p_value: chi2.p_value,
-            is_untested: !has_one_value && is_hopeless(config, &left, &right),
+            is_untested: !has_one_value && is_hopeless(config, (&left, &right), (&all.0, &all.1)),
         },
         cells,
     })
@@ -145,9 +148,9 @@ fn with_others(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec
     known.chain(others.iter().copied()).unzip()
 }
 
-/// Returns the table that is tested: the frequent categories, and all others in one cell.
+/// Returns the large table: all categories where few are rare (Cochran 1954), otherwise the frequent ones with all others in one cell.
 ///
-/// Rare categories would make the statistic far from chi-squared distributed, and call columns drifted that are not.
+/// Many rare categories would make the statistic far from chi-squared distributed, and call columns drifted that are not.
 fn table(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec<u64>) {
     let share = smaller_share(aligned);
     let expected = |it: (u64, u64)| (it.0 as f64 + it.1 as f64) * share;
@@ -157,6 +160,12 @@ fn table(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec<u64>)
         [all] => (*all, &[][..]),
         _ => ((0, 0), others),
     };
+    let all: Vec<(u64, u64)> = known.clone().chain(groups.iter().copied()).filter(|it| *it != (0, 0)).collect();
+    let n_rare = all.iter().filter(|it| expected(**it) < MIN_EXPECTED).count();
+    let has_few = n_rare as f64 <= MAX_RARE * all.len() as f64 && all.iter().all(|it| expected(*it) >= LEAST_EXPECTED);
+    if has_few && rest == (0, 0) {
+        return all.into_iter().unzip();
+    }
     let mut frequent = Vec::new();
     for row in known.chain(groups.iter().copied()) {
         if expected(row) >= MIN_EXPECTED {
@@ -183,9 +192,12 @@ fn table(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec<u64>)
     frequent.into_iter().unzip()
 }
 
-/// Returns whether no counts of two categories with the same sums could be significant.
-fn is_hopeless(config: &Config, left: &[u64], right: &[u64]) -> bool {
-    let (&[a, b], &[c, d]) = (left, right) else { return left.len() < 2 };
+/// Returns whether no counts with the same sums could be significant, of two categories or of as many as there are rows.
+fn is_hopeless(config: &Config, table: (&[u64], &[u64]), all: (&[u64], &[u64])) -> bool {
+    if n_categories(all) > table.0.len() && all.0.iter().zip(all.1).any(|it| it.0.saturating_add(*it.1) > 1) {
+        return false;
+    }
+    let (&[a, b], &[c, d]) = table else { return table.0.len() < 2 };
     let (reference_rows, current_rows) = (a + b, c + d);
     let hits = (a + c).min(b + d);
     let p_value = |reference_hits: u64| {

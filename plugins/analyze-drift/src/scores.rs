@@ -6,9 +6,9 @@ use modelwatch_stats::{
     peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
     two_sample::{
         Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
-        cell_effect, chi2_contingency_with, cramer_von_mises, discrepancy, energy, epps_singleton, fisher_exact,
-        g_test, homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, robust_deviation, student_t, wasserstein,
-        wasserstein_effect, welch_t, winsorize, z_test,
+        category_omnibus, cell_effect, chi2_contingency_with, cramer_von_mises, discrepancy, energy, epps_singleton,
+        fisher_exact, g_test, homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, robust_deviation, student_t,
+        wasserstein, wasserstein_effect, welch_t, winsorize, z_test,
     },
 };
 
@@ -157,7 +157,9 @@ pub(crate) fn score_categories(
         _ => {
             let test = homogeneity(left, right).map_err(text)?;
             let p_value = if left.len() == 2 { fisher_exact(shares()?).map_err(text)? } else { test.p_value };
-            plain(test.statistic, p_value)
+            let (large, n) = (plain(test.statistic, p_value), n_categories(all));
+            // Fisher's test is all there is to say of two.
+            if n > 2 { category_omnibus(all.0, all.1, (large, n > left.len())) } else { large }
         }
     };
     let effect = match cell_size(method, least, all).map_err(text)? {
@@ -168,6 +170,11 @@ pub(crate) fn score_categories(
         }
     };
     Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: None })
+}
+
+/// Returns how many categories have rows.
+pub(crate) fn n_categories(all: (&[u64], &[u64])) -> usize {
+    all.0.iter().zip(all.1).filter(|it| *it.0 > 0 || *it.1 > 0).count()
 }
 
 /// Returns what another tool says of numbers, judged by its rule.

@@ -1,5 +1,7 @@
 //! NumPy arrays: one column of an NPY file, or one column per array of an NPZ archive.
 //!
+//! The header is parsed by `npyz`; its data readers are not used, because they decode value by value.
+//!
 //! The first axis is the rows; further axes make a fixed-shape tensor column. Each array of an
 //! archive is inflated by a thread of its own, a partition at a time, so that memory is bounded by
 //! the partitions in flight and not by the file. One in Fortran order is held whole, as each of its rows is
@@ -17,12 +19,12 @@ use std::{
 };
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+    ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
     Int64Array, RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::DataFormat;
-use npyz::{DType, NpyFile, NpyHeader, Order, TypeChar};
+use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 use tracing::info;
 use zip::ZipArchive;
 
@@ -36,6 +38,12 @@ const MAX_ROW: u64 = 1 << 28;
 
 /// The bytes of the texts of an Arrow array.
 const MAX_TEXTS: usize = i32::MAX as usize;
+
+/// As many bytes are reserved before any is read.
+const MAX_RESERVED: usize = 1 << 24;
+
+/// The bytes of a code point.
+const UTF32: u64 = 4;
 
 /// An archive with more arrays than this is refused.
 const MAX_ARRAYS: usize = 4096;
@@ -122,7 +130,8 @@ fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiv
     let (sender, receiver) = sync_channel(1);
     thread::spawn(move || {
         let res = with_array(&file, format, &name, |reader| {
-            let mut array = Column::new(&file, &name, opened(&file, &name, &mut *reader)?)?;
+            let header = header(&file, &name, &mut *reader)?;
+            let mut array = Column::new(&file, &name, &header, &mut *reader)?;
             while let Some(part) = array.next(rows)? {
                 if sender.send(Ok(Some(part))).is_err() {
                     return Ok(());
@@ -173,12 +182,8 @@ fn with_array<T>(
     use_it(&mut entry)
 }
 
-fn opened<'r>(
-    file: &Path,
-    name: &str,
-    reader: &'r mut (dyn Read + 'r),
-) -> Result<NpyFile<&'r mut (dyn Read + 'r)>, DataError> {
-    NpyFile::new(reader).map_err(|e| damaged(file, name, e))
+fn header(file: &Path, name: &str, reader: &mut dyn Read) -> Result<NpyHeader, DataError> {
+    NpyHeader::from_reader(reader).map_err(|e| damaged(file, name, e))
 }
 
 fn damaged(file: &Path, name: &str, reason: impl ToString) -> DataError {
@@ -190,7 +195,7 @@ fn broken(file: &Path, name: &str, reason: impl ToString) -> DataError {
 }
 
 fn head_of(file: &Path, format: DataFormat, name: &str) -> Result<Head, DataError> {
-    with_array(file, format, name, |reader| head(file, name, opened(file, name, reader)?.header()))
+    with_array(file, format, name, |reader| head(file, name, &header(file, name, reader)?))
 }
 
 struct Head {
@@ -217,50 +222,43 @@ fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
     ];
     let field = Field::new(name, data_type, true).with_metadata(metadata.into_iter().collect());
     let is_column_major = npy.order() == Order::Fortran;
-    let order = is_column_major.then(|| ColumnMajor { rows: *rows as usize, axes: axes.to_vec() });
+    let order = is_column_major
+        .then(|| ColumnMajor { rows: *rows as usize, axes: axes.iter().map(|&it| it as usize).collect() });
     Ok(Head { rows: *rows, width: Some(width as usize), field, order })
 }
 
 /// Fortran order: the elements of a row lie as far from each other as there are rows.
 struct ColumnMajor {
     rows: usize,
-    axes: Vec<u64>,
+    axes: Vec<usize>,
 }
 
 impl ColumnMajor {
-    /// Returns the elements row by row. All of them are held, since each row needs all of the file.
-    fn by_rows<T: Clone, I: Iterator<Item = io::Result<T>>>(
-        &self,
-        elements: I,
-    ) -> io::Result<impl Iterator<Item = io::Result<T>> + use<T, I>> {
-        let rows = self.rows;
-        let axes: Vec<_> = self.axes.iter().map(|&it| it as usize).collect();
-        let width = axes.iter().product::<usize>();
-        let mut all = Vec::new();
-        all.try_reserve_exact(rows.saturating_mul(width)).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        for it in elements {
-            all.push(it?);
-        }
-        if all.len() != rows.saturating_mul(width) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+    fn width(&self) -> usize {
+        self.axes.iter().product()
+    }
+
+    /// Returns the place in the file of an element, counted row by row.
+    fn place(&self, at: usize) -> usize {
         // How many columns are before an element of a row, whose last axis runs fastest.
-        let columns_before = move |mut at: usize| {
-            let (mut step, mut columns) = (width, 0);
-            for axis in axes.iter().rev() {
-                step /= axis;
-                columns += at % axis * step;
-                at /= axis;
-            }
-            columns
-        };
-        let places = (0..all.len()).map(move |at| columns_before(at % width) * rows + at / width);
-        Ok(places.map(move |it| Ok(all[it].clone())))
+        let width = self.width();
+        let (mut step, mut columns, mut rest) = (width, 0, at % width);
+        for axis in self.axes.iter().rev() {
+            step /= axis;
+            columns += rest % axis * step;
+            rest /= axis;
+        }
+        columns * self.rows + at / width
     }
 }
 
-fn item_type(dtype: &DType) -> Result<DataType, String> {
+fn plain(dtype: &DType) -> Result<&TypeStr, String> {
     let DType::Plain(it) = dtype else { return Err("records with named fields are not supported".to_owned()) };
+    Ok(it)
+}
+
+fn item_type(dtype: &DType) -> Result<DataType, String> {
+    let it = plain(dtype)?;
     Ok(match (it.type_char(), it.size_field()) {
         (TypeChar::Float, 4) => DataType::Float32,
         (TypeChar::Float, 8) => DataType::Float64,
@@ -272,7 +270,7 @@ fn item_type(dtype: &DType) -> Result<DataType, String> {
         (TypeChar::Uint, 2) => DataType::UInt16,
         (TypeChar::Uint, 4) => DataType::UInt32,
         (TypeChar::Uint, 8) => DataType::UInt64,
-        (TypeChar::Bool, _) => DataType::Boolean,
+        (TypeChar::Bool, 1) => DataType::Boolean,
         (TypeChar::UnicodeStr, _) => DataType::Utf8,
         _ => return Err(format!("elements of type {} are not supported; save them as float, int, bool or text", it)),
     })
@@ -280,7 +278,8 @@ fn item_type(dtype: &DType) -> Result<DataType, String> {
 
 /// An array that is read a partition at a time.
 struct Column<'f, 'r> {
-    elements: Elements<'r>,
+    bytes: Bytes<'r>,
+    element: Element,
     rows_left: u64,
     width: Option<usize>,
     item: Arc<Field>,
@@ -288,20 +287,43 @@ struct Column<'f, 'r> {
     name: &'f str,
 }
 
-type Take<'r> = Box<dyn FnMut(usize) -> io::Result<ArrayRef> + 'r>;
+/// What the elements of an array are read from.
+enum Bytes<'r> {
+    /// Row by row.
+    ByRows(&'r mut dyn Read),
+    /// Column by column, all of them, from which so many elements were taken already.
+    ByColumns { all: Vec<u8>, order: ColumnMajor, taken: usize },
+}
 
-struct Elements<'r>(Take<'r>);
+/// How an element is written.
+#[derive(Clone, Copy)]
+struct Element {
+    size: usize,
+    is_big_endian: bool,
+}
 
 impl<'f, 'r> Column<'f, 'r> {
-    fn new(file: &'f Path, name: &'f str, npy: NpyFile<&'r mut (dyn Read + 'r)>) -> Result<Self, DataError> {
-        let head = head(file, name, npy.header())?;
+    fn new(
+        file: &'f Path,
+        name: &'f str,
+        header: &NpyHeader,
+        reader: &'r mut (dyn Read + 'r),
+    ) -> Result<Self, DataError> {
+        let head = head(file, name, header)?;
         let item = match head.field.data_type() {
             DataType::FixedSizeList(it, _) => Arc::clone(it),
             other => Arc::new(Field::new("item", other.clone(), true)),
         };
-        let elements = elements(npy, item.data_type(), head.order.as_ref())
-            .map_err(|e| DataError::broken(file, format!("array `{name}`"), e))?;
-        Ok(Self { elements, rows_left: head.rows, width: head.width, item, file, name })
+        let damaged = |e: io::Error| damaged(file, name, format!("it ends early or is damaged: {e}"));
+        let element = element(&header.dtype()).map_err(|e| broken(file, name, e))?;
+        let bytes = match head.order {
+            None => Bytes::ByRows(reader),
+            Some(order) => {
+                let n = order.rows.saturating_mul(order.width());
+                Bytes::ByColumns { all: read(reader, n, element.size).map_err(damaged)?, order, taken: 0 }
+            }
+        };
+        Ok(Self { bytes, element, rows_left: head.rows, width: head.width, item, file, name })
     }
 
     fn next(&mut self, rows: usize) -> Result<Option<ArrayRef>, DataError> {
@@ -313,7 +335,8 @@ impl<'f, 'r> Column<'f, 'r> {
         let broken =
             |e: &dyn std::fmt::Display| damaged(self.file, self.name, format!("it ends early or is damaged: {e}"));
         let width = self.width.unwrap_or(1);
-        let values = (self.elements.0)(rows as usize * width).map_err(|e| match e.kind() {
+        let bytes = self.bytes.take(rows as usize * width, self.element.size).map_err(|e| broken(&e))?;
+        let values = decode(&bytes, self.element, self.item.data_type()).map_err(|e| match e.kind() {
             io::ErrorKind::FileTooLarge => self::broken(self.file, self.name, e),
             _ => broken(&e),
         })?;
@@ -323,55 +346,92 @@ impl<'f, 'r> Column<'f, 'r> {
     }
 }
 
-fn elements<'r>(
-    npy: NpyFile<&'r mut (dyn Read + 'r)>,
-    item: &DataType,
-    order: Option<&ColumnMajor>,
-) -> Result<Elements<'r>, String> {
-    macro_rules! take {
-        ($type:ty, $array:expr) => {{
-            let data = npy.data::<$type>().map_err(|e| e.to_string())?;
-            match order {
-                None => in_order(data, $array),
-                Some(it) => in_order(it.by_rows(data).map_err(|e| e.to_string())?, $array),
+impl Bytes<'_> {
+    /// Returns the bytes of the next so many elements, each of the size, row by row.
+    fn take(&mut self, n: usize, size: usize) -> io::Result<Vec<u8>> {
+        match self {
+            Self::ByRows(reader) => read(reader, n, size),
+            Self::ByColumns { all, order, taken } => {
+                let places = (*taken..*taken + n).map(|at| order.place(at) * size);
+                *taken += n;
+                let mut res = Vec::with_capacity(n * size);
+                places.for_each(|at| res.extend_from_slice(&all[at..at + size]));
+                Ok(res)
             }
+        }
+    }
+}
+
+/// Reads so many elements of a size, and takes no more memory than there are bytes.
+fn read(reader: &mut dyn Read, n: usize, size: usize) -> io::Result<Vec<u8>> {
+    let len = n.checked_mul(size).ok_or(io::ErrorKind::OutOfMemory)?;
+    let mut res = Vec::new();
+    res.try_reserve(len.min(MAX_RESERVED)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    if reader.take(len as u64).read_to_end(&mut res)? < len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(res)
+}
+
+fn element(dtype: &DType) -> Result<Element, String> {
+    let it = plain(dtype)?;
+    let size = match it.type_char() {
+        TypeChar::UnicodeStr => it.size_field().checked_mul(UTF32),
+        _ => Some(it.size_field()),
+    };
+    let size = size.and_then(|it| usize::try_from(it).ok()).ok_or("its elements are too large")?;
+    Ok(Element { size, is_big_endian: it.endianness() == Endianness::Big })
+}
+
+fn decode(bytes: &[u8], element: Element, item: &DataType) -> io::Result<ArrayRef> {
+    macro_rules! numbers {
+        ($type:ty, $array:ty) => {{
+            let (elements, _) = bytes.as_chunks::<{ size_of::<$type>() }>();
+            let values: Vec<$type> = match element.is_big_endian {
+                true => elements.iter().map(|it| <$type>::from_be_bytes(*it)).collect(),
+                false => elements.iter().map(|it| <$type>::from_le_bytes(*it)).collect(),
+            };
+            Arc::new(<$array>::from(values))
         }};
     }
     Ok(match item {
-        DataType::Float32 => take!(f32, array::<_, Float32Array>),
-        DataType::Float64 => take!(f64, array::<_, Float64Array>),
-        DataType::Int8 => take!(i8, array::<_, Int8Array>),
-        DataType::Int16 => take!(i16, array::<_, Int16Array>),
-        DataType::Int32 => take!(i32, array::<_, Int32Array>),
-        DataType::Int64 => take!(i64, array::<_, Int64Array>),
-        DataType::UInt8 => take!(u8, array::<_, UInt8Array>),
-        DataType::UInt16 => take!(u16, array::<_, UInt16Array>),
-        DataType::UInt32 => take!(u32, array::<_, UInt32Array>),
-        DataType::UInt64 => take!(u64, array::<_, UInt64Array>),
-        DataType::Boolean => take!(bool, array::<_, BooleanArray>),
-        DataType::Utf8 => take!(String, |it| texts(it, MAX_TEXTS)),
-        other => return Err(format!("elements of type {other} are not supported")),
+        DataType::Float32 => numbers!(f32, Float32Array),
+        DataType::Float64 => numbers!(f64, Float64Array),
+        DataType::Int8 => numbers!(i8, Int8Array),
+        DataType::Int16 => numbers!(i16, Int16Array),
+        DataType::Int32 => numbers!(i32, Int32Array),
+        DataType::Int64 => numbers!(i64, Int64Array),
+        DataType::UInt8 => numbers!(u8, UInt8Array),
+        DataType::UInt16 => numbers!(u16, UInt16Array),
+        DataType::UInt32 => numbers!(u32, UInt32Array),
+        DataType::UInt64 => numbers!(u64, UInt64Array),
+        DataType::Boolean => Arc::new(BooleanArray::from(bytes.iter().map(|it| *it != 0).collect::<Vec<_>>())),
+        _ if element.size == 0 => return Err(io::Error::new(io::ErrorKind::InvalidData, "its texts have no length")),
+        _ => {
+            texts(bytes.chunks_exact(element.size).map(|it| text(it, element)).collect::<io::Result<_>>()?, MAX_TEXTS)?
+        }
     })
 }
 
-fn in_order<'r, T: 'r>(
-    mut data: impl Iterator<Item = io::Result<T>> + 'r,
-    to_array: impl Fn(Vec<T>) -> io::Result<ArrayRef> + 'r,
-) -> Elements<'r> {
-    Elements(Box::new(move |n| {
-        let mut values = Vec::with_capacity(n.min(1 << 20));
-        for it in data.by_ref().take(n) {
-            values.push(it?);
+/// Returns a text of NumPy: code points of four bytes each, up to the zeros that fill it.
+fn text(bytes: &[u8], element: Element) -> io::Result<String> {
+    let (points, _) = bytes.as_chunks::<{ UTF32 as usize }>();
+    let points =
+        points.iter().map(|it| if element.is_big_endian { u32::from_be_bytes(*it) } else { u32::from_le_bytes(*it) });
+    let mut res = String::new();
+    let mut zeros = 0;
+    for it in points {
+        if it == 0 {
+            zeros += 1;
+            continue;
         }
-        if values.len() < n {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        to_array(values)
-    }))
-}
-
-fn array<T, A: Array + From<Vec<T>> + 'static>(values: Vec<T>) -> io::Result<ArrayRef> {
-    Ok(Arc::new(A::from(values)))
+        // A zero within a text is a part of it.
+        res.extend(std::iter::repeat_n('\0', zeros));
+        zeros = 0;
+        let what = || io::Error::new(io::ErrorKind::InvalidData, format!("{it:#x} is no code point of a text"));
+        res.push(char::from_u32(it).ok_or_else(what)?);
+    }
+    Ok(res)
 }
 
 /// Returns texts as an array, if they have no more bytes than `limit`: from the end of its offsets on, making one panics.
@@ -382,7 +442,7 @@ fn texts(texts: Vec<String>, limit: usize) -> io::Result<ArrayRef> {
         let why = format!("{n} texts come to {bytes} bytes, of which {limit} can be held at once; shorten them");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    array::<_, StringArray>(texts)
+    Ok(Arc::new(StringArray::from(texts)))
 }
 
 #[cfg(test)]
@@ -406,5 +466,36 @@ mod tests {
         assert_eq!(texts(all(), 5).unwrap().len(), 2);
         let why = texts(all(), 4).unwrap_err().to_string();
         assert_eq!(why, "2 texts come to 5 bytes, of which 4 can be held at once; shorten them");
+    }
+
+    #[test]
+    fn elements_are_read_in_either_order_of_their_bytes() {
+        let bytes: Vec<u8> = [1.5f64, -2.0].iter().flat_map(|it| it.to_be_bytes()).collect();
+        let element = Element { size: 8, is_big_endian: true };
+        let found = decode(&bytes, element, &DataType::Float64).unwrap();
+        assert_eq!(&found, &(Arc::new(Float64Array::from(vec![1.5, -2.0])) as ArrayRef));
+        let bytes: Vec<u8> = "a\0b\0\0".chars().flat_map(|it| u32::from(it).to_be_bytes()).collect();
+        let found = decode(&bytes, Element { size: 20, ..element }, &DataType::Utf8).unwrap();
+        assert_eq!(&found, &(Arc::new(StringArray::from(vec!["a\0b"])) as ArrayRef), "zeros at the end fill it");
+        let found = decode(&[0, 1, 2], Element { size: 1, ..element }, &DataType::Boolean).unwrap();
+        assert_eq!(&found, &(Arc::new(BooleanArray::from(vec![false, true, true])) as ArrayRef));
+    }
+
+    #[test]
+    fn what_is_no_text_is_an_error() {
+        let element = Element { size: 4, is_big_endian: false };
+        let why = decode(&0xd800u32.to_le_bytes(), element, &DataType::Utf8).unwrap_err().to_string();
+        assert_eq!(why, "0xd800 is no code point of a text");
+        let why = decode(&[], Element { size: 0, ..element }, &DataType::Utf8).unwrap_err().to_string();
+        assert_eq!(why, "its texts have no length");
+    }
+
+    #[test]
+    fn rows_of_columns_are_put_together() {
+        // Two rows of shape [2, 3] in the order of columns: the element of row r at [i, j] is r + 2 (i + 2 j).
+        let order = ColumnMajor { rows: 2, axes: vec![2, 3] };
+        let mut bytes = Bytes::ByColumns { all: (0..12).collect(), order, taken: 0 };
+        assert_eq!(bytes.take(6, 1).unwrap(), [0, 4, 8, 2, 6, 10]);
+        assert_eq!(bytes.take(6, 1).unwrap(), [1, 5, 9, 3, 7, 11]);
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // The tables are meant to be seen.
 
 mod fixtures;
+mod formulas;
 mod multivariate;
 mod online;
 mod peers;

@@ -128,6 +128,7 @@ impl Arrival {
             }
             tensor.map_err(refused)?;
         }
+        file.check().map_err(refused)?;
         for (key, value) in of_file(file.metadata()) {
             self.metadata.entry(key).or_insert(value);
         }
@@ -141,6 +142,7 @@ impl Arrival {
 fn refused(error: TensorError) -> CheckpointError {
     match error {
         TensorError::Io { path, source } => CheckpointError::Io { path, source },
+        TensorError::Cut { path } => CheckpointError::Changed { path },
         e => CheckpointError::Refused(e),
     }
 }
@@ -200,11 +202,14 @@ fn is_opaque(error: &TensorError) -> bool {
 /// # Errors
 /// When one is not, or what may hold such numbers cannot be read, so that nobody knows.
 pub fn refuse_nonfinite(path: &Path, model: Option<&str>) -> Result<(), CheckpointError> {
-    let unknown = |reason: String| CheckpointError::NotExamined { path: path.to_owned(), reason };
+    let unknown = |e: TensorError| match e {
+        e @ TensorError::Cut { .. } => refused(e),
+        e => CheckpointError::NotExamined { path: path.to_owned(), reason: e.to_string() },
+    };
     let mut all = match find_weights(path) {
         Ok(it) => vec![it],
         Err(TensorError::Ambiguous { path, candidates, .. }) => candidates.iter().map(|it| path.join(it)).collect(),
-        Err(e) => return Err(unknown(e.to_string())),
+        Err(e) => return Err(unknown(e)),
     };
     all.extend(find_model(path, model).ok());
     all.extend(others(path)?.into_iter().filter(|it| it.extension().is_none_or(|it| it != "npy")));
@@ -213,9 +218,9 @@ pub fn refuse_nonfinite(path: &Path, model: Option<&str>) -> Result<(), Checkpoi
         if read.contains(&file) {
             continue;
         }
-        let opened = TensorFile::open(&file).map_err(|e| unknown(e.to_string()))?;
+        let opened = TensorFile::open(&file).map_err(unknown)?;
         if !read.iter().any(|it| it == opened.path()) {
-            refuse_nonfinite_in(&opened, &unknown)?;
+            refuse_nonfinite_in(path, &opened, &unknown)?;
         }
         read.extend(shards(&opened));
         read.extend([file, opened.path().to_owned()]);
@@ -223,13 +228,18 @@ pub fn refuse_nonfinite(path: &Path, model: Option<&str>) -> Result<(), Checkpoi
     Ok(())
 }
 
-fn refuse_nonfinite_in(file: &TensorFile, unknown: &dyn Fn(String) -> CheckpointError) -> Result<(), CheckpointError> {
+fn refuse_nonfinite_in(
+    path: &Path,
+    file: &TensorFile,
+    unknown: &dyn Fn(TensorError) -> CheckpointError,
+) -> Result<(), CheckpointError> {
     if let Some(it) = file.skipped().iter().find(|it| it.lost == Lost::Numbers) {
         let (name, file) = (it.name.escape_debug(), file.path().display());
-        return Err(unknown(format!("tensor `{name}` of `{file}` {}", it.reason)));
+        let reason = format!("tensor `{name}` of `{file}` {}", it.reason);
+        return Err(CheckpointError::NotExamined { path: path.to_owned(), reason });
     }
     for tensor in file.iter() {
-        let tensor = tensor.map_err(|e| unknown(e.to_string()))?;
+        let tensor = tensor.map_err(unknown)?;
         if !tensor.info.dtype.is_float() {
             continue;
         }
@@ -239,7 +249,7 @@ fn refuse_nonfinite_in(file: &TensorFile, unknown: &dyn Fn(String) -> Checkpoint
             return Err(CheckpointError::NotFinite { path: file.path().to_owned(), tensor, index, value });
         }
     }
-    Ok(())
+    file.check().map_err(unknown)
 }
 
 /// Returns the manifest of a hand-off whose files are what it lists.
@@ -349,6 +359,33 @@ mod tests {
         assert!(error.contains("more.bin") && error.contains("has SHA-256"), "{error}");
         fs::write(dir.path().join(HANDOFF_FILE), "{").unwrap();
         assert!(examine(dir.path(), &()).is_err());
+    }
+
+    /// Cuts a file off as soon as it is asked whether to go on.
+    struct Cutting(std::path::PathBuf);
+
+    impl Host for Cutting {
+        fn is_cancelled(&self) -> bool {
+            fs::File::options().write(true).open(&self.0).unwrap().set_len(200).unwrap();
+            false
+        }
+    }
+
+    /// The checksums of an archive are computed while it is examined, from what is mapped.
+    #[test]
+    fn a_file_that_is_cut_off_while_it_is_examined_is_one_that_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.npz");
+        let mut archive = modelwatch_tensors::NpzWriter::new(fs::File::create(&path).unwrap());
+        let values = vec![1; 1 << 20];
+        for it in ["a", "b"] {
+            archive.array(it, "<f4", &[1 << 18], 1 << 20, |to| to.write_all(&values)).unwrap();
+        }
+        archive.finish().unwrap();
+        examine(dir.path(), &()).unwrap();
+        let e = examine(dir.path(), &Cutting(path.clone())).unwrap_err();
+        let starts = format!("`{}` changed while it was read, so that nothing was stored", path.display());
+        assert!(e.to_string().starts_with(&starts), "{e}");
     }
 
     #[test]

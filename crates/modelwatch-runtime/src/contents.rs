@@ -194,6 +194,11 @@ impl<'a> Contents<'a> {
         self.beside.iter().chain(self.file.iter().flat_map(TensorFile::infos))
     }
 
+    /// Fails where the weights file was cut off while it was read.
+    fn check(&self) -> Result<(), TensorError> {
+        self.file.as_ref().map_or(Ok(()), TensorFile::check)
+    }
+
     /// Returns what is no tensor here only because its type is not read.
     fn unread(&self) -> impl Iterator<Item = &Skipped> {
         self.file.iter().flat_map(TensorFile::skipped).filter(|it| it.lost != Lost::Nothing)
@@ -217,7 +222,7 @@ impl<'a> Contents<'a> {
             WrittenFormat::Npz => write_npz(&mut to, self),
         };
         drop(to);
-        match written {
+        match written.and_then(|()| Ok(self.check()?)) {
             Ok(()) => file.sync_all().map_err(io),
             Err(e) => {
                 // Half a file helps nobody.
@@ -361,6 +366,8 @@ pub fn compare(
         };
         res.push(TensorDifference { name: name.clone(), what });
     }
+    from.check()?;
+    to.check()?;
     Ok(res)
 }
 

@@ -19,6 +19,12 @@ pub enum TensorError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file got shorter, or its device failed, while it was read.
+    #[error("`{}` was cut off while it was read; read it when nobody writes to it, or check its disk", path.display())]
+    Cut {
+        /// The file.
+        path: PathBuf,
+    },
     /// The bytes break the rules of the format.
     #[error(
         "cannot read {format} `{}`: {place} {problem}; write the file again or restore it from a good copy",

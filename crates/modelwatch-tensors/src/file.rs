@@ -14,7 +14,7 @@ use crate::{
     find::find_weights,
     format::{Format, SAVED_MODEL_FILE},
     hdf5, keras,
-    mmap::map,
+    mmap::{map, n_cut, whole},
     npy, npz, onnx, pytorch, safetensors_file, sharded,
     sibling::map_sibling,
     tensor::{Tensor, TensorInfo},
@@ -29,6 +29,8 @@ pub struct TensorFile {
     listing: Listing,
     /// See [`Self::extents`].
     extents: Vec<Range<u64>>,
+    /// The file in which the tensors are listed.
+    bytes: Bytes,
 }
 
 impl TensorFile {
@@ -40,6 +42,17 @@ impl TensorFile {
     ///
     /// Fails if the file cannot be read, is damaged, names a tensor twice, or has a format that is not read.
     pub fn open(path: &Path) -> Result<Self, TensorError> {
+        let n_cut_before = n_cut();
+        let res = Self::open_now(path);
+        // What was found wrong may be that it ends with zeros, and which file does nobody knows any more.
+        match res {
+            Ok(it) => it.check().map(|()| it),
+            Err(_) if n_cut() > n_cut_before => Err(TensorError::Cut { path: path.to_owned() }),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn open_now(path: &Path) -> Result<Self, TensorError> {
         let path = find_weights(path)?;
         if path.is_dir() {
             return Self::open_saved_model(&path);
@@ -119,10 +132,31 @@ impl TensorFile {
         (0..self.listing.infos.len()).map(|idx| self.read(idx))
     }
 
+    /// Fails where one of the files was cut off since it was opened, as far as something was read past its end.
+    ///
+    /// Values that were borrowed from [`Self::get`] and [`Self::iter`] are to be believed only after this.
+    ///
+    /// # Errors
+    ///
+    /// [`TensorError::Cut`] names the file.
+    pub fn check(&self) -> Result<(), TensorError> {
+        if n_cut() == 0 {
+            return Ok(());
+        }
+        // What is not stored as it is used is in the file that lists it.
+        whole(&self.bytes)?;
+        self.listing.data.iter().filter_map(Data::stored).try_for_each(whole)
+    }
+
     pub(crate) fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
         let info = &self.listing.infos[idx];
         let site = Site { path: &self.path, format: self.format };
-        Ok(Tensor { info, bytes: self.listing.data[idx].read(site, info)? })
+        let data = &self.listing.data[idx];
+        let res = data.read(site, info);
+        // Before its checksum is said to be wrong.
+        whole(&self.bytes)?;
+        data.stored().map_or(Ok(()), whole)?;
+        Ok(Tensor { info, bytes: res? })
     }
 
     /// The weights are variables in a bundle of their own, or, after freezing, constants of the graph.
@@ -182,7 +216,7 @@ impl TensorFile {
         let mut extents: Vec<_> = stored.filter_map(|it| position(bytes, it)).collect();
         extents.sort_unstable_by_key(|it| (it.start, it.end));
         extents.dedup();
-        Ok(Self { path, format, listing, extents })
+        Ok(Self { path, format, listing, extents, bytes: bytes.clone() })
     }
 }
 

@@ -4,7 +4,11 @@ use std::{fmt, path::Path};
 
 use prost::bytes::Bytes;
 
-use crate::{error::TensorError, mmap::map, tensorflow::is_table};
+use crate::{
+    error::TensorError,
+    mmap::{map, whole},
+    tensorflow::is_table,
+};
 
 /// The name of the file that makes a folder a SavedModel.
 pub(crate) const SAVED_MODEL_FILE: &str = "saved_model.pb";
@@ -58,7 +62,10 @@ impl Format {
         if path.is_dir() && path.join(SAVED_MODEL_FILE).is_file() {
             return Ok(Self::SavedModel);
         }
-        Self::of_bytes(path, &map(path)?)
+        let bytes = map(path)?;
+        let res = Self::of_bytes(path, &bytes);
+        whole(&bytes)?;
+        res
     }
 
     pub(crate) fn of_bytes(path: &Path, bytes: &Bytes) -> Result<Self, TensorError> {

@@ -4,6 +4,9 @@
 //! Bytes come straight from the memory-mapped file wherever the format keeps them as they are used;
 //! compressed, big-endian and column-major data is converted when it is asked for.
 //!
+//! A file that somebody cuts off while it is mapped is refused: it ends with zeros from then on, and neither the process with
+//! it nor what was read of it is taken for the file's.
+//!
 //! Every file is treated as hostile: no count, length or offset in it is used before it is checked,
 //! and nothing in it is ever executed.
 //! The pickle of a PyTorch checkpoint is read by a machine that cannot call anything; whatever it wants
@@ -60,6 +63,7 @@ pub use crate::{
     format::Format,
     handoff::{FileDigest, HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
+    mmap::whole,
     onnx::{Dimension, OnnxModel, OnnxValue},
     sibling::map_external_data,
     tensor::{Tensor, TensorInfo, TensorRef},

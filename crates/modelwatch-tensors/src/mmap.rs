@@ -1,13 +1,32 @@
-//! Maps files into memory; the one place of this crate with unsafe code.
+//! Maps files into memory.
+
+mod guard;
 
 use std::{fs::File, io, path::Path};
 
 use memmap2::Mmap;
 use prost::bytes::Bytes;
 
+use self::guard::Guard;
+pub(crate) use self::guard::n_cut;
 use crate::error::TensorError;
 
+/// A mapping that is known by the guard for as long as it is there.
+struct Guarded {
+    // First, since fields are dropped in order: what the guard knows must still be mapped.
+    _guard: Guard,
+    bytes: Mmap,
+}
+
+impl AsRef<[u8]> for Guarded {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Maps a regular file; slices of what is returned keep the mapping alive.
+///
+/// A file that is cut off meanwhile ends with zeros from then on, and [`whole`] says so.
 pub(crate) fn map(path: &Path) -> Result<Bytes, TensorError> {
     let io = || TensorError::io(path);
     // Opening a pipe would wait for a writer that never comes.
@@ -18,7 +37,7 @@ pub(crate) fn map(path: &Path) -> Result<Bytes, TensorError> {
     map_opened(path, &File::open(path).map_err(io())?)
 }
 
-/// Maps a regular file that was opened at `path`.
+/// Maps a regular file that was opened at `path`, as [`map`] does.
 pub(crate) fn map_opened(path: &Path, file: &File) -> Result<Bytes, TensorError> {
     let io = || TensorError::io(path);
     let metadata = file.metadata().map_err(io())?;
@@ -29,13 +48,27 @@ pub(crate) fn map_opened(path: &Path, file: &File) -> Result<Bytes, TensorError>
     if metadata.len() == 0 {
         return Ok(Bytes::new());
     }
-    Ok(Bytes::from_owner(map_file(file).map_err(io())?))
+    let bytes = map_file(file).map_err(io())?;
+    let guard = Guard::of(&bytes, path).map_err(io())?;
+    Ok(Bytes::from_owner(Guarded { _guard: guard, bytes }))
+}
+
+/// Holds bytes of a file that [`map_external_data`](crate::map_external_data) mapped to be what the file had: what was read
+/// from them before is to be believed only then.
+///
+/// # Errors
+/// Where the file was cut off while it was read.
+pub fn whole(bytes: &[u8]) -> Result<(), TensorError> {
+    match guard::cut(bytes) {
+        Some(path) => Err(TensorError::Cut { path }),
+        None => Ok(()),
+    }
 }
 
 #[expect(unsafe_code, reason = "a mapping is only as constant as its file")]
 fn map_file(file: &File) -> io::Result<Mmap> {
     // SAFETY: the mapping is private and read-only, so this process never changes it.
-    // That nobody else changes or truncates the file meanwhile is the contract of a checkpoint
-    // (immutable once written, replaced by rename), which the writers and stores uphold.
+    // That nobody else changes the file meanwhile is the contract of a checkpoint (immutable once written, replaced by
+    // rename), which the writers and stores uphold. Where somebody cuts it off all the same, `guard` sees to it.
     unsafe { Mmap::map(file) }
 }

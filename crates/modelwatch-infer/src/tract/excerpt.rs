@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use modelwatch_tensors::map_external_data;
+use modelwatch_tensors::{map_external_data, whole};
 use prost::Message;
 use tract_onnx::pb::{
     GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
@@ -157,6 +157,7 @@ impl OnnxFile {
         let bytes = end.and_then(|end| file.get(start..end));
         let bytes = bytes.ok_or_else(|| self.failed(format!("the data of {place} was changed meanwhile")))?;
         let (raw_data, external_data) = (bytes.to_vec(), Vec::new());
+        whole(&file).map_err(|e| self.failed(e.to_string()))?;
         // Not a clone of all of it, which may be large.
         let TensorProto { dims, data_type, name, .. } = tensor;
         let (dims, data_type, name) = (dims.clone(), *data_type, name.clone());

@@ -425,6 +425,9 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        for e in before.into_iter().chain([current]).filter_map(|it| it.check().err()) {
+            slots.iter_mut().for_each(|it| it.fail_with(e.to_string()));
+        }
         for (role, n) in [ModelRole::Baseline, ModelRole::Candidate].into_iter().zip(counts) {
             if n > 0 {
                 self.coverage.tensors.insert(role.as_str().to_owned(), n);

@@ -15,7 +15,7 @@ use crate::{
     dtype::DType,
     error::{Site, TensorError},
     format::Format,
-    mmap::map,
+    mmap::{map, whole},
 };
 
 /// A summary of an ONNX model.
@@ -71,7 +71,10 @@ impl OnnxModel {
     /// Fails if the file cannot be read or is not an ONNX model with a graph.
     pub fn open(path: &Path) -> Result<Self, TensorError> {
         let site = Site { path, format: Format::Onnx };
-        let model = decode(site, &map(path)?)?;
+        let bytes = map(path)?;
+        let model = decode(site, &bytes);
+        whole(&bytes)?;
+        let model = model?;
         let graph = graph(site, &model)?;
         let mut operators = Operators::default();
         operators.add(&graph.node);

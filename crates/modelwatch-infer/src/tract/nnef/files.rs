@@ -12,7 +12,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use modelwatch_tensors::map_external_data;
+use modelwatch_tensors::{map_external_data, whole};
 use tract_nnef::{
     ProtoModel,
     ast::{Identifier, quant::parse_quantization},
@@ -110,6 +110,7 @@ impl Files<'_> {
                 let bytes = map_external_data(&self.path.join(GRAPH), &name, &name)
                     .map_err(|e| self.fault(e.to_string(), PLAIN))?;
                 self.take(part, &name, bytes.len() as u64, &*bytes)?;
+                whole(&bytes).map_err(|e| self.fault(e.to_string(), PLAIN))?;
             }
         }
         Ok(())

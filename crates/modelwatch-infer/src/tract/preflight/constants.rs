@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use modelwatch_tensors::{TensorError, map_external_data};
+use modelwatch_tensors::{TensorError, map_external_data, whole};
 use prost::bytes::Bytes;
 use tract_onnx::{
     data_resolver::ModelDataResolver,
@@ -61,7 +61,7 @@ impl ModelDataResolver for ExternalData {
         let end = length.map_or(Some(file.len()), |it| offset.checked_add(it));
         let bytes = end.and_then(|end| file.get(offset..end));
         buffer.extend_from_slice(bytes.with_context(|| format!("{} is too short", path.display()))?);
-        Ok(())
+        Ok(whole(file)?)
     }
 }
 

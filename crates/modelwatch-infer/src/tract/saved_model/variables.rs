@@ -75,10 +75,12 @@ impl Variables for Checkpoint<'_> {
             }
         }
         let dim = saved.into_iter().map(|size| Dim { size, name: String::new() }).collect();
+        let tensor_content = tensor.bytes.into_owned();
+        file.check().map_err(|it| refuse(it.to_string()))?;
         Ok(TensorProto {
             dtype: dtype.into(),
             tensor_shape: Some(TensorShapeProto { dim, unknown_rank: false }),
-            tensor_content: tensor.bytes.into_owned(),
+            tensor_content,
             ..Default::default()
         })
     }

@@ -63,6 +63,15 @@ pub trait Blobs: Send + Sync {
     /// When it cannot be moved.
     fn quarantine(&self, key: &str) -> Result<()>;
 
+    /// Gives up what is kept free for what frees space, where nothing can be written for want of it. Returns whether there was
+    /// any.
+    ///
+    /// # Errors
+    /// When that fails.
+    fn give_up_reserve(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Makes what *others* put into a folder as durable as what this process put there.
     ///
     /// # Errors

@@ -27,14 +27,28 @@ const MAX_SKEW: u64 = 300;
 
 pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
     let mut res = CollectReport::default();
-    repack(shared, host, options.dry_run, &mut res.repacked)?;
+    let moved = repack(shared, host, options.dry_run, &mut res.repacked);
+    match moved.and_then(|()| free(shared, host, options, &mut res)) {
+        Err(e) if e.kind == ErrorKind::NoSpace => {
+            // Moved is what there is room for again. Now all that is left is for the entries without which nothing is deleted.
+            shared.blobs.give_up_reserve()?;
+            res = CollectReport::default();
+            free(shared, host, options, &mut res)?;
+            Ok(res)
+        }
+        done => done.map(|()| res),
+    }
+}
+
+/// Marks and deletes.
+fn free(shared: &Shared, host: &dyn Host, options: &CollectOptions, res: &mut CollectReport) -> Result<()> {
     let waiting = shared.log.with(keys::STORE_LOG, |it| Ok(it.marked()))?;
-    let condemned = condemn(shared, host, &waiting, options, &mut res)?;
+    let condemned = condemn(shared, host, &waiting, options, res)?;
     if options.dry_run {
         for (_, list) in &waiting {
             count(shared, list, &mut res.waiting)?;
         }
-        return Ok(res);
+        return Ok(());
     }
     // A mark from the future is as young as can be.
     let is_due = |time: u64| (shared.clock)().checked_sub(time).is_some_and(|it| it >= options.grace);
@@ -43,7 +57,7 @@ pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions
     }
     for (time, list) in waiting {
         if is_due(time) {
-            sweep(shared, host, &list, &mut res)?;
+            sweep(shared, host, &list, res)?;
         } else {
             count(shared, &list, &mut res.waiting)?;
         }
@@ -51,10 +65,10 @@ pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions
     if let Some(list) = condemned {
         let list = mark(shared, &list)?;
         if options.grace == 0 {
-            sweep(shared, host, &list, &mut res)?;
+            sweep(shared, host, &list, res)?;
         }
     }
-    Ok(res)
+    Ok(())
 }
 
 /// Returns what nothing leads to, is old enough and is not marked yet. Fails where anything is damaged: what

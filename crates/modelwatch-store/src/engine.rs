@@ -241,7 +241,7 @@ impl CheckpointStore for Engine {
     }
 
     fn remove(&self, lineage: &str, ids: &[CheckpointId], reason: &str) -> Result<()> {
-        self.append(lineage, |it| {
+        let decide = |it: &crate::log::Chain| {
             if let Some(id) = ids.iter().find(|id| !it.history().contains(id)) {
                 return Err(self.no_such(lineage, id));
             }
@@ -253,7 +253,14 @@ impl CheckpointStore for Engine {
             }
             let event = || LogEvent::Remove { ids: ids.to_vec(), reason: reason.to_owned() }.into();
             Ok((!ids.is_empty()).then(event))
-        })
+        };
+        match self.append(lineage, decide) {
+            // Before it is recorded nothing can be deleted, so that there would never be space again.
+            Err(e) if e.kind == ErrorKind::NoSpace && self.shared.blobs.give_up_reserve()? => {
+                self.append(lineage, decide)
+            }
+            res => res,
+        }
     }
 
     fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {

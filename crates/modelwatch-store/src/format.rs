@@ -11,6 +11,7 @@
 //! log/.store/                         the log of the store itself: lineages, and what garbage collections do
 //! gc/<aa>/<digest>.json               what a garbage collection condemns
 //! quarantine/                         damaged files that were replaced
+//! reserve                             room for what frees room on a full disk; local only, and nobody reads it
 //! tmp/<random>/                       staged files of a running writer, with a locked file `lock`; local only
 //! ```
 //!

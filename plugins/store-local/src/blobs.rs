@@ -15,7 +15,9 @@ use modelwatch_store::{Blobs, Stage, Stat, random_number};
 
 use crate::{
     disk::{Disk, Step, Watch},
-    errors, stage,
+    errors,
+    reserve::Reserve,
+    stage,
 };
 
 /// How a process treats others that use the folder.
@@ -25,11 +27,13 @@ pub(crate) struct Manners {
     pub(crate) courtesy: Duration,
     /// How old abandoned staged files get.
     pub(crate) grace: Duration,
+    /// How many bytes are kept free for what frees others.
+    pub(crate) reserve: u64,
 }
 
 impl Default for Manners {
     fn default() -> Self {
-        Self { courtesy: Duration::from_secs(10), grace: Duration::from_secs(24 * 60 * 60) }
+        Self { courtesy: Duration::from_secs(10), grace: Duration::from_secs(24 * 60 * 60), reserve: 4 << 20 }
     }
 }
 
@@ -37,6 +41,7 @@ impl Default for Manners {
 pub(crate) struct Folder {
     disk: Arc<Disk>,
     courtesy: Duration,
+    reserve: Reserve,
 }
 
 impl Folder {
@@ -48,7 +53,7 @@ impl Folder {
         } else {
             disk.settle_root();
         }
-        Ok(Self { disk, courtesy: manners.courtesy })
+        Ok(Self { disk, courtesy: manners.courtesy, reserve: Reserve::of(manners.reserve) })
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -86,6 +91,7 @@ impl Blobs for Folder {
     }
 
     fn stage(&self) -> Result<Box<dyn Stage>> {
+        self.reserve.keep(&self.disk);
         Ok(Box::new(stage::Staging::new(&self.disk)?))
     }
 
@@ -99,6 +105,10 @@ impl Blobs for Folder {
 
     fn quarantine(&self, key: &str) -> Result<()> {
         self.disk.replace(&self.path(key), &self.disk.aside(key)?)
+    }
+
+    fn give_up_reserve(&self) -> Result<bool> {
+        self.reserve.give_up(&self.disk)
     }
 
     fn settle(&self, folder: &str) -> Result<()> {

@@ -9,7 +9,8 @@ pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
     let kind = if is_full(error) { ErrorKind::NoSpace } else { ErrorKind::Io };
     let help = match error.kind() {
         _ if kind == ErrorKind::NoSpace => {
-            "free space on that file system and try again; everything committed before is intact"
+            "free space on that file system, or in the store with `modelwatch store prune`, and try again; everything committed \
+             before is intact"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "the file system is read-only: make it writable, or point `path` elsewhere; reading still works"
@@ -92,12 +93,12 @@ fn is_full(error: &io::Error) -> bool {
 
 /// Returns the bytes that this user may still write to the file system of `path`.
 #[cfg(unix)]
-fn free(path: &Path) -> Option<u64> {
+pub(crate) fn free(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
     found.f_bavail.checked_mul(found.f_frsize)
 }
 
 #[cfg(not(unix))]
-fn free(_: &Path) -> Option<u64> {
+pub(crate) fn free(_: &Path) -> Option<u64> {
     None
 }

@@ -12,6 +12,7 @@ mod blobs;
 mod disk;
 mod errors;
 mod presence;
+mod reserve;
 mod stage;
 
 #[cfg(test)]

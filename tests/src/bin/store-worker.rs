@@ -31,7 +31,10 @@ use signal_hook::consts::SIGTERM;
 use store_local::{Config, LocalStore};
 
 /// What a store may have in it; leftovers are below `tmp` alone.
-const ENTRIES: [&str; 7] = ["gc", "log", "manifests", "packs", "quarantine", "store.json", "tmp"];
+const ENTRIES: [&str; 8] = ["gc", "log", "manifests", "packs", "quarantine", "reserve", "store.json", "tmp"];
+
+/// The lineage of a training.
+const LINEAGE: &str = "digits";
 
 #[derive(Parser)]
 struct Cli {
@@ -71,6 +74,11 @@ enum Command {
     Gc {
         #[arg(long, default_value_t = 1)]
         count: u64,
+    },
+    /// Removes all checkpoints but the newest ones, and collects.
+    Prune {
+        #[arg(long)]
+        keep: usize,
     },
     /// Reads all checkpoints that are there, that many times.
     Read {
@@ -129,6 +137,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Loop { step } => (*step..).try_for_each(|it| turn(store, it)),
         Command::Train { .. } => unreachable!("it shares the store with a thread, and is told apart before"),
         Command::Gc { count } => (0..*count).try_for_each(|_| collect(store)),
+        Command::Prune { keep } => prune(store, *keep),
         Command::Read { count } => (0..*count).try_for_each(|_| read_all(store)),
         Command::Verify => verify_all(store),
         Command::Export { npz, to } => export(store, *npz, to),
@@ -162,31 +171,31 @@ fn commit(store: &dyn CheckpointStore, lineage: &str, step: u64, size: u64) -> R
 
 /// One turn of a training that keeps its last checkpoints.
 fn turn(store: &dyn CheckpointStore, step: u64) -> Result<()> {
-    const LINEAGE: &str = "digits";
     let id = commit(store, LINEAGE, step, 20_000)?;
     if step.is_multiple_of(3) {
         let at = store.history(LINEAGE)?.get_ref("good").cloned();
         store.set_ref(LINEAGE, "good", &id, at.as_ref(), "")?;
     }
-    if step.is_multiple_of(4) {
-        let history = store.history(LINEAGE)?;
-        let pinned: Vec<_> = history.refs().map(|it| it.1.clone()).collect();
-        let all = history.checkpoints();
-        let old = all[..all.len().saturating_sub(4)].iter().map(|it| it.id.clone()).filter(|it| !pinned.contains(it));
-        let old: Vec<CheckpointId> = old.collect();
-        for it in &old {
-            let reader = store.open(&(), it)?;
-            say("removing", LINEAGE, number(&reader.manifest().metadata, "step"))?;
-        }
-        store.remove(LINEAGE, &old, "old")?;
-        collect(store)?;
+    if step.is_multiple_of(4) { prune(store, 4) } else { Ok(()) }
+}
+
+/// Removes all but the newest checkpoints and those that a ref points at.
+fn prune(store: &dyn CheckpointStore, keep: usize) -> Result<()> {
+    let history = store.history(LINEAGE)?;
+    let pinned: Vec<_> = history.refs().map(|it| it.1.clone()).collect();
+    let all = history.checkpoints();
+    let old = all[..all.len().saturating_sub(keep)].iter().map(|it| it.id.clone()).filter(|it| !pinned.contains(it));
+    let old: Vec<CheckpointId> = old.collect();
+    for it in &old {
+        let reader = store.open(&(), it)?;
+        say("removing", LINEAGE, number(&reader.manifest().metadata, "step"))?;
     }
-    Ok(())
+    store.remove(LINEAGE, &old, "old")?;
+    collect(store)
 }
 
 /// A training that does not wait for its saves.
 fn train(store: &Arc<dyn CheckpointStore>, first: u64) -> Result<()> {
-    const LINEAGE: &str = "digits";
     let is_told = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGTERM, Arc::clone(&is_told))
         .map_err(|e| Error::io(format!("cannot listen for signals: {e}")).with_help("look at the limits"))?;

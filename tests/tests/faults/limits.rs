@@ -1,7 +1,8 @@
 //! Too little of something: space, inodes, open files, memory, permission.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{self, Write},
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::Path,
 };
@@ -54,6 +55,46 @@ fn row_04_disk_full_at_every_page() {
     }
     assert!(n_sizes > 10, "only {n_sizes} sizes");
     row.ok(n_sizes);
+}
+
+/// Saves until nothing at all can be written any more.
+fn fill_up(ground: &Ground) {
+    let outcome = ground.work(&[], &["commit", "--step", "1", "--count", "1000", "--size", "1000000"]);
+    assert!(outcome.error.contains("free space"), "{}", outcome.error);
+    let rest = File::create(ground.store.join("tmp/rest")).unwrap();
+    let e = (0..).find_map(|_| (&rest).write_all(&[1; 4096]).err()).unwrap();
+    assert_eq!(e.kind(), io::ErrorKind::StorageFull);
+    assert!(!ground.work(&[], &["commit", "--step", "2000"]).is_success_or_error("full"));
+}
+
+#[test]
+fn row_04_full_disk_is_freed() {
+    let row = FaultRow::new(4, "a disk without a free byte: pruned, and saved to again", "tmpfs");
+    let Some(row) = as_root_with(row, &["mount", "umount"]) else { return };
+    for is_kept in [true, false] {
+        let ground = Ground::new();
+        let mount = Mount::tmpfs("size=32m", &ground.store);
+        fill_up(&ground);
+        let reserve = ground.store.join("reserve");
+        if !is_kept {
+            // What was kept free is taken by something else.
+            let taken = fs::metadata(&reserve).unwrap().len();
+            fs::remove_file(&reserve).unwrap();
+            fs::write(ground.store.join("tmp/more"), vec![1; taken as usize]).unwrap();
+        }
+        let pruned = ground.work(&[], &["prune", "--keep", "3"]);
+        assert_eq!(pruned.is_success_or_error("prune"), is_kept, "{}", pruned.error);
+        assert!(!reserve.exists());
+        if is_kept {
+            ground.must(&["commit", "--step", "3000", "--count", "5", "--size", "1000000"]);
+            assert!(reserve.exists(), "it is made anew where there is room");
+        } else {
+            ground.check_read_only("nothing was kept free");
+        }
+        mount.remount("size=64m");
+        ground.check("pruned");
+    }
+    row.ok(2);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod outages;
 mod refs;
+mod reserve;
 mod round_trip;
 mod tape;
 
@@ -44,7 +45,7 @@ impl Watch for Fast {
     }
 }
 
-const MANNERS: Manners = Manners { courtesy: Duration::from_secs(60), grace: Duration::from_secs(3600) };
+const MANNERS: Manners = Manners { courtesy: Duration::from_secs(60), grace: Duration::from_secs(3600), reserve: 0 };
 
 fn settings() -> Settings {
     let mut res = Settings::of("store-local/0");

@@ -83,6 +83,7 @@ impl Import {
         assert!(matches!(&e, CheckpointError::Changed { path } if path.ends_with(file)), "{case}: {e}");
         let said = e.to_string();
         assert!(said.contains("changed while it was read, so that nothing was stored; store it when"), "{said}");
+        assert!(said.ends_with("leave a file that is still written, such as a log, out of the folder"), "{said}");
         assert_eq!(self.store.history("m").unwrap().last_seq(), 0, "{case}");
     }
 }

@@ -183,6 +183,7 @@ fn change(old: &TensorFile, new: &TensorFile) -> Result<f64, TensorError> {
 #[cfg(test)]
 mod tests {
     use modelwatch_config::Mode;
+    use modelwatch_tensors::NpzWriter;
 
     use super::*;
 
@@ -245,6 +246,26 @@ mod tests {
         }
         assert!(changed(0.01, Some(f64::NAN)).is_err() && changed(0.01, Some(f64::INFINITY)).is_ok());
         assert!(changed(0.01, None).is_ok(), "nobody knows that it is not worth it");
+    }
+
+    /// Texts beside the weights are no numbers that may have changed, also where their bytes are not known.
+    #[test]
+    fn what_holds_no_numbers_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |weight: f32| {
+            let path = folder.path().join("w.npz");
+            let mut archive = NpzWriter::new(std::fs::File::create(&path).unwrap());
+            archive.array("names", "<U1", &[2], 8, |to| to.write_all(&[b'a', 0, 0, 0, b'b', 0, 0, 0])).unwrap();
+            archive.array("w", "<f4", &[1], 4, |to| to.write_all(&weight.to_le_bytes())).unwrap();
+            archive.finish().unwrap();
+            let res = TensorFile::open(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            res
+        };
+        let skipped = open(1.0).skipped()[0].clone();
+        assert_eq!((skipped.lost, skipped.stored()), (Lost::Finite, None));
+        assert_eq!(change(&open(2.0), &open(2.0)).unwrap(), 0.0);
+        assert_eq!(change(&open(2.0), &open(3.0)).unwrap(), 0.5);
     }
 
     #[test]

@@ -315,6 +315,7 @@ mod tests {
 
     use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array};
     use arrow_schema::{DataType, Field};
+    use modelwatch_config::Columns;
     use modelwatch_infer::{Executable, Layers, ModelInfo, NodeGraph, Prepared, Runtime, TractRuntime};
 
     use super::*;
@@ -449,6 +450,25 @@ mod tests {
             are_one(model(None), model(Some("bounded"))) && are_one(model(Some("squashed")), model(Some("squashed")))
         );
         assert!(!are_one(model(Some("bounded")), model(Some("squashed"))));
+    }
+
+    #[test]
+    fn a_model_of_other_columns_is_another_one() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/cnn.onnx"));
+        let of_column = |column: &str| {
+            let wanted = Wanted { path, model: None, role: ModelRole::Candidate, layers: BTreeSet::new() };
+            let res = RunModel::new(&model::load(&TractRuntime::default(), &wanted).unwrap());
+            let inputs = BTreeMap::from([(res.model.info().inputs[0].name.clone(), vec![column.to_owned()])]);
+            let schema = Schema::new(["left", "right"].map(|it| Field::new(it, DataType::Float32, false)).to_vec());
+            let columns = Columns { inputs, ..Columns::default() };
+            *res.inputs.write().unwrap() = Some(InputMap::plan(res.model.info(), &columns, &schema).unwrap());
+            Some(Arc::new(res))
+        };
+        let are_one = |baseline| {
+            let candidate = of_column("left");
+            Models { candidate, baseline: of_column(baseline), ..Models::default() }.are_one(&|| false).unwrap()
+        };
+        assert!(are_one("left") && !are_one("right"));
     }
 
     #[test]

@@ -281,6 +281,25 @@ fn a_copy_of_another_store_mends_nothing() {
     row(&memory, &other);
 }
 
+/// It lacks the lineages that were begun since it was made, and that is no reason to do without it.
+#[test]
+fn a_stale_copy_mends_what_it_has() {
+    let (memory, ids) = store(0);
+    let replica = memory.copy();
+    let new = commit(&short(&memory, None), "letters", 9).unwrap();
+    // All that says which store it is, but for the beginning of the new lineage.
+    flip(&memory, "store.json");
+    for lineage in [crate::keys::STORE_LOG, "digits"] {
+        flip(&memory, &crate::keys::entry(lineage, 1));
+    }
+    let report = short(&memory, Some(&replica)).repair(&()).unwrap();
+    assert_eq!((report.lost.len(), report.mended.len()), (0, 3), "{report:?}");
+    let store = short(&memory, None);
+    is_sound(&store);
+    check_content(&store, &ids[2], 3).unwrap();
+    check_content(&store, &new, 9).unwrap();
+}
+
 #[test]
 fn the_help_for_the_log_of_the_store_itself_is_true() {
     let (memory, ids) = store(0);

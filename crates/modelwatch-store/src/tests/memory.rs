@@ -50,6 +50,7 @@ struct Inner {
     clock: AtomicU64,
     n_reads: AtomicUsize,
     n_listed: AtomicUsize,
+    n_requests: AtomicUsize,
 }
 
 impl Memory {
@@ -65,6 +66,7 @@ impl Memory {
             clock: AtomicU64::new(super::NOW),
             n_reads: AtomicUsize::new(0),
             n_listed: AtomicUsize::new(0),
+            n_requests: AtomicUsize::new(0),
         }))
     }
 
@@ -97,6 +99,11 @@ impl Memory {
 
     pub(super) fn n_reads(&self) -> usize {
         self.0.n_reads.load(Ordering::Relaxed)
+    }
+
+    /// How often anything was asked of it: to read, to look, to list, to publish or to remove.
+    pub(super) fn n_requests(&self) -> usize {
+        self.0.n_requests.load(Ordering::Relaxed)
     }
 
     /// How many names were given in answer to what there is.
@@ -134,6 +141,7 @@ impl Memory {
     }
 
     fn reachable(&self) -> Result<()> {
+        self.0.n_requests.fetch_add(1, Ordering::Relaxed);
         if *self.0.is_unreachable.lock().unwrap() { Err(Error::io("no answer").with_help("wait")) } else { Ok(()) }
     }
 
@@ -233,6 +241,7 @@ impl Stage for MemoryStage {
         }
         // Not held while it is called: it may use the store.
         let hook = self.memory.0.hook.lock().unwrap().clone();
+        self.memory.0.n_requests.fetch_add(1, Ordering::Relaxed);
         let fate = hook.map_or(Fate::Answered, |it| it(key));
         let bytes = self.files.lock().unwrap()[name].clone();
         if !self.is_roomy() {

@@ -11,6 +11,7 @@ mod lists;
 mod lost_replies;
 mod memory;
 mod mending;
+mod requests;
 mod segments;
 mod steps;
 

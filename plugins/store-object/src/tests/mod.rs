@@ -4,6 +4,7 @@ mod addresses;
 mod clouds;
 mod copies;
 mod faults;
+mod garbage;
 mod server;
 mod sharing;
 

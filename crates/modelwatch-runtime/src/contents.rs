@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cell::RefCell,
     collections::BTreeMap,
     fs::File,
     io::{self, BufWriter},
@@ -9,18 +10,17 @@ use std::{
 };
 
 use modelwatch_sdk::{
-    Host,
+    Error, ErrorKind, Host,
     report::float,
     store::{CheckpointReader, TensorEntry},
 };
 use modelwatch_stats::change::ChangeSums;
 use modelwatch_tensors::{
-    DType, Lost, Skipped, TensorError, TensorFile, TensorInfo, TensorRef, TensorSource, WriteError, write_npz,
-    write_safetensors,
+    DType, Files, Lost, Skipped, TensorError, TensorFile, TensorInfo, TensorRef, TensorSource, WriteError,
+    list_tensors, write_npz, write_safetensors,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::checkpoint::{CHUNK, CheckpointError, Laid, Pieces, lay_out};
 
@@ -34,7 +34,7 @@ pub struct Contents<'a> {
 }
 
 /// Why the tensors of a checkpoint cannot be had.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContentsError {
     /// The checkpoint cannot be read.
@@ -157,18 +157,87 @@ pub enum Difference {
     },
 }
 
+/// Returns what tensors a checkpoint has, sorted by name: those that were stored beside its files, or else those of its weights
+/// file. Little of that is read, and nothing is written: what is damaged of the rest does not show.
+///
+/// # Errors
+/// When what is read does not verify, or no file is of a format whose tensors are read.
+pub fn list(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Vec<TensorInfo>, ContentsError> {
+    let beside = beside(reader)?;
+    if !beside.is_empty() {
+        return Ok(beside);
+    }
+    let names = reader.manifest().files.iter().map(|it| (it.name.clone(), it.size)).collect();
+    let files = Stored { reader, host, names, failure: RefCell::default() };
+    let found = list_tensors(&files);
+    match files.failure.into_inner() {
+        Some(e) => Err(CheckpointError::from(e).into()),
+        None => found.map_err(|e| ContentsError::NoTensors(e.to_string())),
+    }
+}
+
+/// The tensors that were stored beside the files.
+fn beside(reader: &dyn CheckpointReader) -> Result<Vec<TensorInfo>, ContentsError> {
+    let tensors = reader.manifest().tensors.iter().map(|it| {
+        let unknown = || ContentsError::UnknownType { name: it.name.clone(), dtype: it.dtype.clone() };
+        let dtype = DType::parse(&it.dtype).ok_or_else(unknown)?;
+        Ok(TensorInfo { name: it.name.clone(), dtype, shape: it.shape.clone() })
+    });
+    tensors.collect()
+}
+
+/// The files of a checkpoint, where they are stored.
+struct Stored<'a> {
+    reader: &'a dyn CheckpointReader,
+    host: &'a dyn Host,
+    names: Vec<(String, u64)>,
+    /// Why the store did not give something.
+    failure: RefCell<Option<Error>>,
+}
+
+impl Stored<'_> {
+    fn read(&self, name: &str, mut offset: u64, mut out: &mut [u8]) -> modelwatch_sdk::Result<()> {
+        while !out.is_empty() {
+            if self.host.is_cancelled() {
+                return Err(self.host.cancelled());
+            }
+            let piece = out.len().min(CHUNK);
+            let n = self.reader.read(name, offset, &mut out[..piece])?;
+            if n == 0 {
+                let what =
+                    format!("the file `{}` ends at {offset}, before what its manifest says", name.escape_debug());
+                return Err(
+                    Error::new(ErrorKind::Corrupt, what).with_help("`modelwatch store scrub` tells what is damaged")
+                );
+            }
+            offset += n as u64;
+            out = &mut out[n..];
+        }
+        Ok(())
+    }
+}
+
+impl Files for Stored<'_> {
+    fn list(&self) -> &[(String, u64)] {
+        &self.names
+    }
+
+    fn read_at(&self, name: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read(name, offset, out).map_err(|e| {
+            let failed = io::Error::other(e.message.clone());
+            self.failure.borrow_mut().get_or_insert(e);
+            failed
+        })
+    }
+}
+
 impl<'a> Contents<'a> {
     /// Reads what tensors a checkpoint has; their values are read and verified whenever they are asked for.
     ///
     /// # Errors
     /// When its files do not verify, or none of them is of a format whose tensors are read.
     pub fn of(reader: &'a dyn CheckpointReader, host: &dyn Host) -> Result<Self, ContentsError> {
-        let mut beside = Vec::new();
-        for it in &reader.manifest().tensors {
-            let unknown = || ContentsError::UnknownType { name: it.name.clone(), dtype: it.dtype.clone() };
-            let dtype = DType::parse(&it.dtype).ok_or_else(unknown)?;
-            beside.push(TensorInfo { name: it.name.clone(), dtype, shape: it.shape.clone() });
-        }
+        let beside = beside(reader)?;
         // What was stored tensor by tensor needs no weights file among its files.
         let (file, laid) = match &beside[..] {
             [] => {

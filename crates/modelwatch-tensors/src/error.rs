@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{format::Format, mlmodel::MlModelError};
+use crate::{format::Format, mlmodel::MlModelError, tree::Tree};
 
 /// Why a file could not be read as tensors.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +123,8 @@ impl TensorError {
 pub(crate) struct Site<'a> {
     pub(crate) path: &'a Path,
     pub(crate) format: Format,
+    /// Where it is, and other files that it names.
+    pub(crate) tree: Tree<'a>,
 }
 
 impl Site<'_> {

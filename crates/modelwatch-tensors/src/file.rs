@@ -11,14 +11,15 @@ use serde_json::{Map, Value};
 use crate::{
     catalog::{Catalog, Data, Listing, Skipped},
     error::{Site, TensorError},
-    find::find_weights,
+    find::find_weights_in,
     format::{Format, SAVED_MODEL_FILE},
     hdf5, keras,
-    mmap::{map, n_cut, whole},
+    mmap::{n_cut, whole},
     npy, npz, onnx, pytorch, safetensors_file, sharded,
     sibling::map_sibling,
     tensor::{Tensor, TensorInfo},
     tensorflow, tflite,
+    tree::Tree,
 };
 
 /// The named tensors of a checkpoint or model.
@@ -34,7 +35,7 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Opens a file, or what [`find_weights`] finds in a folder, and checks its structure.
+    /// Opens a file, or what [`find_weights`](crate::find_weights) finds in a folder, and checks its structure.
     ///
     /// Values are neither read nor, where the format has checksums, verified before [`Self::get`].
     ///
@@ -43,7 +44,7 @@ impl TensorFile {
     /// Fails if the file cannot be read, is damaged, names a tensor twice, or has a format that is not read.
     pub fn open(path: &Path) -> Result<Self, TensorError> {
         let n_cut_before = n_cut();
-        let res = Self::open_now(path);
+        let res = Self::open_in(Tree::Disk, path);
         // What was found wrong may be that it ends with zeros, and which file does nobody knows any more.
         match res {
             Ok(it) => it.check().map(|()| it),
@@ -52,14 +53,15 @@ impl TensorFile {
         }
     }
 
-    fn open_now(path: &Path) -> Result<Self, TensorError> {
-        let path = find_weights(path)?;
-        if path.is_dir() {
-            return Self::open_saved_model(&path);
+    /// As [`Self::open`], wherever the files are. Of those that are outlined nobody is to have the values.
+    pub(crate) fn open_in(tree: Tree<'_>, path: &Path) -> Result<Self, TensorError> {
+        let path = find_weights_in(tree, path)?;
+        if tree.is_dir(&path) {
+            return Self::open_saved_model(tree, &path);
         }
-        let bytes = map(&path)?;
+        let bytes = tree.map(&path)?;
         let format = Format::of_bytes(&path, &bytes)?;
-        Self::list(path, format, &bytes)
+        Self::list(tree, path, format, &bytes)
     }
 
     /// Returns the format that was found.
@@ -150,7 +152,7 @@ impl TensorFile {
 
     pub(crate) fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
         let info = &self.listing.infos[idx];
-        let site = Site { path: &self.path, format: self.format };
+        let site = Site { path: &self.path, format: self.format, tree: Tree::Disk };
         let data = &self.listing.data[idx];
         let res = data.read(site, info);
         // Before its checksum is said to be wrong.
@@ -160,15 +162,15 @@ impl TensorFile {
     }
 
     /// The weights are variables in a bundle of their own, or, after freezing, constants of the graph.
-    fn open_saved_model(folder: &Path) -> Result<Self, TensorError> {
+    fn open_saved_model(tree: Tree<'_>, folder: &Path) -> Result<Self, TensorError> {
         let index = folder.join("variables").join("variables.index");
         let model = folder.join(SAVED_MODEL_FILE);
-        let of_model = map(&model)?;
-        let site = Site { path: &model, format: Format::SavedModel };
+        let of_model = tree.map(&model)?;
+        let site = Site { path: &model, format: Format::SavedModel, tree };
         if of_model.is_empty() {
             return Err(site.corrupt("the file", "is empty"));
         }
-        if !index.exists() {
+        if !tree.is_file(&index) {
             let catalog = tensorflow::read_saved_model(site, &of_model)?;
             return Self::from_catalog(model, Format::SavedModel, &of_model, catalog);
         }
@@ -179,8 +181,8 @@ impl TensorFile {
         Self::from_catalog(index, Format::SavedModel, &bytes, catalog)
     }
 
-    fn list(path: PathBuf, format: Format, bytes: &Bytes) -> Result<Self, TensorError> {
-        let site = Site { path: &path, format };
+    fn list(tree: Tree<'_>, path: PathBuf, format: Format, bytes: &Bytes) -> Result<Self, TensorError> {
+        let site = Site { path: &path, format, tree };
         if bytes.is_empty() {
             return Err(site.corrupt("the file", "is empty"));
         }
@@ -211,7 +213,7 @@ impl TensorFile {
     }
 
     fn from_catalog(path: PathBuf, format: Format, bytes: &Bytes, catalog: Catalog) -> Result<Self, TensorError> {
-        let listing = catalog.finish(Site { path: &path, format })?;
+        let listing = catalog.finish(Site { path: &path, format, tree: Tree::Disk })?;
         let stored = listing.data.iter().filter_map(Data::stored);
         let mut extents: Vec<_> = stored.filter_map(|it| position(bytes, it)).collect();
         extents.sort_unstable_by_key(|it| (it.start, it.end));

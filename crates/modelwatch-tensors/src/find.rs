@@ -1,16 +1,13 @@
 //! Finds the model and the weights in the folder of a checkpoint.
 
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use crate::{
     error::TensorError,
     file::TensorFile,
     format::{Format, SAVED_MODEL_FILE},
-    mlmodel::{MLMODEL_FILE, MlModel},
-    mmap::map,
+    mlmodel::{MLMODEL_FILE, MlModel, MlModelError},
+    tree::Tree,
 };
 
 /// Endings of files that hold weights, the best first: what is read without a copy and says the most of itself.
@@ -58,26 +55,26 @@ pub fn find_model(dir_or_file: &Path, wanted: Option<&str>) -> Result<PathBuf, T
     if let Some(wanted) = wanted {
         return wanted_model(dir_or_file, wanted);
     }
-    if let Some(path) = mlflow_path(dir_or_file)? {
-        return model_in(&path);
+    if let Some(path) = mlflow_path(Tree::Disk, dir_or_file)? {
+        return model_in(Tree::Disk, &path);
     }
-    model_in(dir_or_file)
+    model_in(Tree::Disk, dir_or_file)
 }
 
-fn model_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
-    if let Some(folder) = saved_model_of(dir_or_file) {
+fn model_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<PathBuf, TensorError> {
+    if let Some(folder) = saved_model_of(tree, dir_or_file) {
         return Ok(folder);
     }
-    if !dir_or_file.is_dir() {
-        return if Format::detect(dir_or_file)?.is_model() {
+    if !tree.is_dir(dir_or_file) {
+        return if Format::detect_in(tree, dir_or_file)?.is_model() {
             Ok(dir_or_file.to_owned())
         } else {
             Err(no_model(dir_or_file))
         };
     }
     let mut models = vec![];
-    for path in children(dir_or_file)? {
-        if is_model(&path) {
+    for path in children(tree, dir_or_file)? {
+        if is_model(tree, &path) {
             models.push(path);
         }
     }
@@ -93,34 +90,41 @@ fn model_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
 ///
 /// Fails if there is nothing with tensors, or more than one of the first kind that is there.
 pub fn find_weights(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
-    match mlflow_path(dir_or_file)? {
-        Some(path) => weights_in(&path),
-        None => weights_in(dir_or_file),
+    find_weights_in(Tree::Disk, dir_or_file)
+}
+
+/// As [`find_weights`], wherever the files are.
+pub(crate) fn find_weights_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<PathBuf, TensorError> {
+    match mlflow_path(tree, dir_or_file)? {
+        Some(path) => weights_in(tree, &path),
+        None => weights_in(tree, dir_or_file),
     }
 }
 
-fn weights_in(dir_or_file: &Path) -> Result<PathBuf, TensorError> {
-    if let Some(folder) = saved_model_of(dir_or_file) {
+fn weights_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<PathBuf, TensorError> {
+    if let Some(folder) = saved_model_of(tree, dir_or_file) {
         return Ok(folder);
     }
-    if !dir_or_file.is_dir() {
-        dir_or_file.metadata().map_err(TensorError::io(dir_or_file))?;
+    if !tree.is_dir(dir_or_file) {
+        if matches!(tree, Tree::Disk) {
+            dir_or_file.metadata().map_err(TensorError::io(dir_or_file))?;
+        }
         return Ok(dir_or_file.to_owned());
     }
-    let children = children(dir_or_file)?;
+    let children = children(tree, dir_or_file)?;
     let remedy = "name the file itself instead of its folder";
     for ending in WEIGHTS {
-        let found = children.iter().filter(|path| is_weights(path, ending)).cloned().collect();
+        let found = children.iter().filter(|path| is_weights(tree, path, ending)).cloned().collect();
         if let Some(path) = single(dir_or_file, found, remedy)? {
             return Ok(path);
         }
     }
-    let models = children.iter().filter(|path| is_model(path)).cloned().collect();
+    let models = children.iter().filter(|path| is_model(tree, path)).cloned().collect();
     if let Some(path) = single(dir_or_file, models, remedy)? {
         return Ok(path);
     }
     // Beside anything else, an array is more likely an example of data than the weights.
-    let arrays = children.into_iter().filter(|path| path.is_file() && ends_with(path, ".npy")).collect();
+    let arrays = children.into_iter().filter(|path| tree.is_file(path) && ends_with(path, ".npy")).collect();
     single(dir_or_file, arrays, remedy)?.ok_or_else(|| TensorError::NotFound {
         path: dir_or_file.to_owned(),
         wanted: "weights".to_owned(),
@@ -136,7 +140,7 @@ pub fn is_tensor_file(path: &Path) -> bool {
     if is_apple_double(path) {
         return false;
     }
-    let marked = Format::marked(path);
+    let marked = Format::marked(Tree::Disk, path);
     match marked {
         Some(Format::PyTorch) => true,
         Some(Format::TensorBundle) if ends_with(path, ".index") => true,
@@ -154,43 +158,51 @@ fn is_apple_double(path: &Path) -> bool {
 /// Returns whether a file without a mark may be an archive or a pickle of an early protocol all the same. What cannot be
 /// read is for its reader to say.
 fn may_be_pickle(path: &Path) -> bool {
-    let Ok(bytes) = map(path) else { return true };
+    let Ok(bytes) = Tree::Disk.map(path) else { return true };
     bytes.starts_with(b"PK") || matches!(bytes.first(), Some(b'c' | b'(' | b']' | b'}' | 0x80))
 }
 
 /// Other programs call other files so, too: there the content decides.
-fn is_weights(path: &Path, ending: &str) -> bool {
+fn is_weights(tree: Tree<'_>, path: &Path, ending: &str) -> bool {
     let is_meant: Option<&[Format]> = match ending {
         ".bin" => Some(&[Format::PyTorch]),
         ".ckpt" => Some(&[Format::PyTorch, Format::Pickle]),
         _ => None,
     };
-    path.is_file()
+    tree.is_file(path)
         && ends_with(path, ending)
-        && is_meant.is_none_or(|it| Format::marked(path).is_some_and(|found| it.contains(&found)))
+        && is_meant.is_none_or(|it| Format::marked(tree, path).is_some_and(|found| it.contains(&found)))
 }
 
 /// Returns whether there are weights that can be read, and nothing that is a model or is named as one.
 pub fn is_weights_alone(dir_or_file: &Path) -> bool {
     let folder = match TensorFile::open(dir_or_file) {
         Ok(weights) if weights.format().is_model() => return false,
-        Ok(weights) if !dir_or_file.is_dir() => return !is_named_as_model(weights.path()),
+        Ok(weights) if !dir_or_file.is_dir() => return !is_named_as_model(Tree::Disk, weights.path()),
         Ok(weights) => weights.path().parent().map(Path::to_owned),
         // Several, as those of a network and of its optimizer.
         Err(TensorError::Ambiguous { path, .. }) => Some(path),
         Err(_) => return false,
     };
     folder
-        .and_then(|it| children(&it).ok())
-        .is_some_and(|it| !it.iter().any(|it| is_model(it) || is_named_as_model(it)))
+        .and_then(|it| children(Tree::Disk, &it).ok())
+        .is_some_and(|it| !it.iter().any(|it| is_model(Tree::Disk, it) || is_named_as_model(Tree::Disk, it)))
 }
 
 /// Returns what the `MLmodel` file of a folder names, if there is one and it names something that can be read.
-fn mlflow_path(folder: &Path) -> Result<Option<PathBuf>, TensorError> {
-    if !folder.join(MLMODEL_FILE).is_file() {
+fn mlflow_path(tree: Tree<'_>, folder: &Path) -> Result<Option<PathBuf>, TensorError> {
+    let file = folder.join(MLMODEL_FILE);
+    if !tree.is_file(&file) {
         return Ok(None);
     }
-    Ok(MlModel::open(folder)?.path.map(|it| folder.join(it)))
+    let model = match tree {
+        Tree::Disk => MlModel::open(folder)?,
+        Tree::Outlined(_) => {
+            let bytes = tree.map(&file)?;
+            MlModel::parse(&bytes).map_err(|problem| MlModelError::Malformed { path: file, problem })?
+        }
+    };
+    Ok(model.path.map(|it| folder.join(it)))
 }
 
 fn wanted_model(dir_or_file: &Path, wanted: &str) -> Result<PathBuf, TensorError> {
@@ -214,11 +226,11 @@ fn wanted_model(dir_or_file: &Path, wanted: &str) -> Result<PathBuf, TensorError
     if path.exists() { find_model(&path, None) } else { Err(not_found("set `model` to a file of the checkpoint")) }
 }
 
-fn saved_model_of(path: &Path) -> Option<PathBuf> {
-    if path.is_dir() {
-        return path.join(SAVED_MODEL_FILE).is_file().then(|| path.to_owned());
+fn saved_model_of(tree: Tree<'_>, path: &Path) -> Option<PathBuf> {
+    if tree.is_dir(path) {
+        return tree.is_file(&path.join(SAVED_MODEL_FILE)).then(|| path.to_owned());
     }
-    if path.is_file() && path.file_name()? == SAVED_MODEL_FILE {
+    if tree.is_file(path) && path.file_name()? == SAVED_MODEL_FILE {
         return path.parent().map(|it| if it.as_os_str().is_empty() { PathBuf::from(".") } else { it.to_owned() });
     }
     None
@@ -233,13 +245,13 @@ fn no_model(path: &Path) -> TensorError {
 }
 
 /// The extension is looked at first, so that a folder of large data files is not read.
-fn is_model(path: &Path) -> bool {
-    is_named_as_model(path) && (path.is_dir() || Format::detect(path).is_ok_and(Format::is_model))
+fn is_model(tree: Tree<'_>, path: &Path) -> bool {
+    is_named_as_model(tree, path) && (tree.is_dir(path) || Format::detect_in(tree, path).is_ok_and(Format::is_model))
 }
 
-fn is_named_as_model(path: &Path) -> bool {
-    if path.is_dir() {
-        return saved_model_of(path).is_some();
+fn is_named_as_model(tree: Tree<'_>, path: &Path) -> bool {
+    if tree.is_dir(path) {
+        return saved_model_of(tree, path).is_some();
     }
     [".onnx", ".pb", ".tflite", ".nnef.tgz", ".nnef.tar"].iter().any(|it| ends_with(path, it))
 }
@@ -248,15 +260,9 @@ fn ends_with(path: &Path, ending: &str) -> bool {
     path.file_name().is_some_and(|it| it.to_string_lossy().to_ascii_lowercase().ends_with(ending))
 }
 
-fn children(folder: &Path) -> Result<Vec<PathBuf>, TensorError> {
-    let entries = fs::read_dir(folder).map_err(TensorError::io(folder))?;
-    let mut res = vec![];
-    for entry in entries {
-        let path = entry.map_err(TensorError::io(folder))?.path();
-        if !is_apple_double(&path) {
-            res.push(path);
-        }
-    }
+fn children(tree: Tree<'_>, folder: &Path) -> Result<Vec<PathBuf>, TensorError> {
+    let mut res = tree.children(folder)?;
+    res.retain(|it| !is_apple_double(it));
     res.sort();
     Ok(res)
 }

@@ -4,11 +4,7 @@ use std::{fmt, path::Path};
 
 use prost::bytes::Bytes;
 
-use crate::{
-    error::TensorError,
-    mmap::{map, whole},
-    tensorflow::is_table,
-};
+use crate::{error::TensorError, mmap::whole, tensorflow::is_table, tree::Tree};
 
 /// The name of the file that makes a folder a SavedModel.
 pub(crate) const SAVED_MODEL_FILE: &str = "saved_model.pb";
@@ -59,10 +55,14 @@ impl Format {
     ///
     /// Fails if the file cannot be read or nothing says what it is.
     pub fn detect(path: &Path) -> Result<Self, TensorError> {
-        if path.is_dir() && path.join(SAVED_MODEL_FILE).is_file() {
+        Self::detect_in(Tree::Disk, path)
+    }
+
+    pub(crate) fn detect_in(tree: Tree<'_>, path: &Path) -> Result<Self, TensorError> {
+        if tree.is_dir(path) && tree.is_file(&path.join(SAVED_MODEL_FILE)) {
             return Ok(Self::SavedModel);
         }
-        let bytes = map(path)?;
+        let bytes = tree.map(path)?;
         let res = Self::of_bytes(path, &bytes);
         whole(&bytes)?;
         res
@@ -74,8 +74,8 @@ impl Format {
     }
 
     /// Tells the format of a file by the mark that it starts or ends with, if it has one.
-    pub(crate) fn marked(path: &Path) -> Option<Self> {
-        by_magic(&map(path).ok()?)
+    pub(crate) fn marked(tree: Tree<'_>, path: &Path) -> Option<Self> {
+        by_magic(&tree.map_ends(path).ok()?)
     }
 
     /// Returns whether files of this format can be executed as a model.

@@ -32,6 +32,7 @@ mod find;
 mod format;
 mod handoff;
 mod mlmodel;
+mod outline;
 mod write;
 
 mod archive;
@@ -42,6 +43,7 @@ mod metadata;
 mod mmap;
 mod sibling;
 mod strided;
+mod tree;
 
 mod hdf5;
 mod keras;
@@ -65,7 +67,9 @@ pub use crate::{
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
     mmap::whole,
     onnx::{Dimension, OnnxModel, OnnxValue},
+    outline::list_tensors,
     sibling::map_external_data,
     tensor::{Tensor, TensorInfo, TensorRef},
+    tree::Files,
     write::{NpzWriter, TensorSource, WriteError, write_npz, write_safetensors},
 };

@@ -104,7 +104,7 @@ impl MlModel {
         res.map_err(|problem| MlModelError::Malformed { path, problem })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(format!("it has more than {MAX_BYTES} bytes"));
         }

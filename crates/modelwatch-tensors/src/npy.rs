@@ -179,7 +179,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::format::Format;
+    use crate::{format::Format, tree::Tree};
 
     fn file(header: &str, data: &[u8]) -> Bytes {
         let mut res = b"\x93NUMPY\x01\x00".to_vec();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn values(header: &str, data: &[u8]) -> Result<Vec<f64>, String> {
-        let site = Site { path: Path::new("it.npy"), format: Format::Npy };
+        let site = Site { path: Path::new("it.npy"), format: Format::Npy, tree: Tree::Disk };
         let found = read(site, &file(header, data)).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
         if let Some(it) = found.skipped.first() {
             return Err(it.reason.clone());

@@ -134,7 +134,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::format::Format;
+    use crate::{format::Format, tree::Tree};
 
     /// A table whose fields are references to what follows, or numbers.
     enum Field {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn values(bytes: &Bytes) -> Result<Vec<f64>, String> {
-        let site = Site { path: Path::new("it.tflite"), format: Format::TfLite };
+        let site = Site { path: Path::new("it.tflite"), format: Format::TfLite, tree: Tree::Disk };
         let found = read(site, bytes).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
         if let Some(it) = found.skipped.first() {
             return Err(format!("{} {}", it.name, it.reason));
@@ -244,7 +244,7 @@ mod tests {
             assert!(error.contains(want), "{error}");
         }
         assert!(
-            read(Site { path: Path::new("it"), format: Format::TfLite }, &model(7, 2, 1, 4))
+            read(Site { path: Path::new("it"), format: Format::TfLite, tree: Tree::Disk }, &model(7, 2, 1, 4))
                 .unwrap()
                 .names()
                 .is_empty()

@@ -16,6 +16,7 @@ use crate::{
     error::{Site, TensorError},
     format::Format,
     mmap::{map, whole},
+    tree::Tree,
 };
 
 /// A summary of an ONNX model.
@@ -70,7 +71,7 @@ impl OnnxModel {
     ///
     /// Fails if the file cannot be read or is not an ONNX model with a graph.
     pub fn open(path: &Path) -> Result<Self, TensorError> {
-        let site = Site { path, format: Format::Onnx };
+        let site = Site { path, format: Format::Onnx, tree: Tree::Disk };
         let bytes = map(path)?;
         let model = decode(site, &bytes);
         whole(&bytes)?;

@@ -128,7 +128,7 @@ impl<'a> Shards<'a> {
 #[cfg(test)]
 mod tests {
     use super::{super::proto::Ignored, *};
-    use crate::format::Format;
+    use crate::{format::Format, tree::Tree};
 
     #[test]
     fn data_files_are_named_whether_or_not_what_is_in_them_can_be_read() {
@@ -142,7 +142,7 @@ mod tests {
             block.extend([0, 1, u8::try_from(value.len()).unwrap(), key]);
             block.extend(value);
             block.extend([0; 4]);
-            let site = Site { path: Path::new("ckpt.index"), format: Format::TensorBundle };
+            let site = Site { path: Path::new("ckpt.index"), format: Format::TensorBundle, tree: Tree::Disk };
             let found = read(site, site, &table::tests::table(&block, 0).into()).unwrap().finish(site).unwrap();
             let n_skipped = found.skipped.len();
             assert_eq!((found.sibling.as_deref(), n_skipped), (Some("ckpt.data-00000-of-00002"), 1), "{entry:?}");

@@ -165,14 +165,14 @@ mod tests {
         super::proto::{AttrValue, Dim, Ignored, MetaGraphDef, TensorShapeProto},
         *,
     };
-    use crate::{TensorRef, format::Format};
+    use crate::{TensorRef, format::Format, tree::Tree};
 
     fn read(tensor: TensorProto, dims: &[i64]) -> Result<Vec<f64>, String> {
         let dim = dims.iter().map(|&size| Dim { size }).collect();
         let tensor = TensorProto { tensor_shape: Some(TensorShapeProto { dim, unknown_rank: false }), ..tensor };
         let attr = BTreeMap::from([("value".to_owned(), AttrValue { tensor: Some(tensor) })]);
         let node = vec![NodeDef { name: "w".to_owned(), op: "Const".to_owned(), attr }];
-        let site = Site { path: Path::new("it.pb"), format: Format::FrozenGraph };
+        let site = Site { path: Path::new("it.pb"), format: Format::FrozenGraph, tree: Tree::Disk };
         let bytes = GraphDef { node, library: None }.encode_to_vec().into();
         let found = read_frozen(site, &bytes).and_then(|it| it.finish(site)).map_err(|it| it.to_string())?;
         if let Some(it) = found.skipped.first() {
@@ -228,7 +228,7 @@ mod tests {
     fn only_variables_that_are_saved_are_missed() {
         let node = |name: &str, op: &str| NodeDef { name: name.to_owned(), op: op.to_owned(), ..NodeDef::default() };
         let graph = GraphDef { node: vec![node("metrics/total", "VariableV2")], library: None };
-        let site = Site { path: Path::new("saved_model.pb"), format: Format::SavedModel };
+        let site = Site { path: Path::new("saved_model.pb"), format: Format::SavedModel, tree: Tree::Disk };
         let meta_graph = MetaGraphDef { graph_def: Some(graph), ..MetaGraphDef::default() };
         let read = |meta_graph| {
             let model = SavedModel { meta_graphs: vec![meta_graph] };

@@ -147,6 +147,7 @@ pub(super) mod tests {
     use crate::{
         format::Format,
         tensorflow::crc32c::{checksum, masked},
+        tree::Tree,
     };
 
     /// A table with the one block `content`.
@@ -170,7 +171,7 @@ pub(super) mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let site = Site { path: Path::new("it.index"), format: Format::TensorBundle };
+        let site = Site { path: Path::new("it.index"), format: Format::TensorBundle, tree: Tree::Disk };
         let found = entries(site, bytes).map_err(|it| it.to_string())?;
         Ok(found.into_iter().map(|(key, value)| (String::from_utf8(key).unwrap(), value.to_vec())).collect())
     }
@@ -214,7 +215,7 @@ pub(super) mod tests {
                 edited[position] = byte;
             }
             for block in [content, edited] {
-                let site = Site { path: Path::new("it.index"), format: Format::TensorBundle };
+                let site = Site { path: Path::new("it.index"), format: Format::TensorBundle, tree: Tree::Disk };
                 let _ = entries(site, &table(&block, 0));
             }
         }

@@ -28,6 +28,7 @@ mod profile;
 mod readme;
 mod resume;
 mod self_tests;
+mod shown;
 mod store;
 mod support;
 mod tensors;

@@ -3,7 +3,7 @@
 use modelwatch_runtime::{
     blessing::problem,
     checkpoint::resolve,
-    contents::{Contents, ContentsError},
+    contents::{self, ContentsError},
 };
 use modelwatch_sdk::{
     Host,
@@ -64,9 +64,9 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
 
 /// Returns the tensors in a checkpoint's files; none where nobody can look into them.
 fn tensors(reader: &dyn CheckpointReader, host: &dyn Host) -> anyhow::Result<Value> {
-    match Contents::of(reader, host) {
+    match contents::list(reader, host) {
         Ok(it) => {
-            Ok(it.infos().map(|it| json!({"name": it.name, "dtype": it.dtype.name(), "shape": it.shape})).collect())
+            Ok(it.iter().map(|it| json!({"name": it.name, "dtype": it.dtype.name(), "shape": it.shape})).collect())
         }
         Err(ContentsError::NoTensors(_)) => Ok(json!([])),
         Err(e) => Err(e.into()),

@@ -1,6 +1,7 @@
 //! What the fuzz targets share: bytes become files, and everything in them is read.
 //!
-//! The tests of `modelwatch-tensors` have it as a module, and call it with seeds and a few thousand changes of them.
+//! The tests of `modelwatch-tensors` have it as a module, and its targets too, and call these with seeds and a few thousand
+//! changes of them. Those of the store and of models are compiled and called by the tests of their crates.
 
 use std::{
     fs,

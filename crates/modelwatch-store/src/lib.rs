@@ -55,6 +55,14 @@ mod survey;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+
+// What the fuzz targets, which the tests compile, call their crates by.
+#[cfg(test)]
+extern crate self as libfuzzer_sys;
+#[cfg(test)]
+extern crate self as modelwatch_store;
+#[cfg(test)]
+pub(crate) use tests::fuzz::fuzz_target;
 #[cfg(test)]
 mod tests;
 

@@ -6,47 +6,79 @@ use std::{fs, path::PathBuf};
 
 use proptest::prelude::*;
 
-#[expect(unreachable_pub, reason = "the fuzz targets have it as a crate")]
+// What the targets call their crates by.
+extern crate self as libfuzzer_sys;
+extern crate self as modelwatch_fuzz;
+
 #[path = "../../../fuzz/src/lib.rs"]
-mod targets;
+mod shared;
 
-/// What reads the bytes of a file, as the fuzz target does.
+pub use shared::*;
+
+/// The targets of `fuzz/` that read these formats.
+#[allow(unused_attributes, reason = "each is a program of its own there, and has no `main`")]
+#[path = "../../../fuzz/fuzz_targets"]
+mod targets {
+    pub(crate) mod handoff;
+    pub(crate) mod hdf5;
+    pub(crate) mod keras;
+    pub(crate) mod mlmodel;
+    pub(crate) mod npy;
+    pub(crate) mod npz;
+    pub(crate) mod onnx;
+    pub(crate) mod pickle;
+    pub(crate) mod pytorch;
+    pub(crate) mod safetensors;
+    pub(crate) mod sharded;
+    pub(crate) mod tensor_bundle;
+    pub(crate) mod tensorflow_graph;
+    pub(crate) mod tflite;
+}
+
+// Below the targets, which take it by its path.
+/// Takes the place of libFuzzer's: a target is a function here.
+#[macro_export]
+macro_rules! fuzz_target {
+    (|$bytes:ident: &[u8]| $read:expr) => {
+        pub(crate) fn target($bytes: &[u8]) {
+            $read
+        }
+    };
+}
+
+use targets::{
+    handoff, hdf5, keras, mlmodel, npy, npz, onnx, pickle, pytorch, safetensors, sharded, tensor_bundle,
+    tensorflow_graph, tflite,
+};
+
+/// What reads the bytes of a file.
 type Target = fn(&[u8]);
-
-const SAFETENSORS: Target = |it| targets::read_file("it.safetensors", it);
-const NPZ: Target = |it| targets::read_file("it.npz", it);
-const NPY: Target = |it| targets::read_file("it.npy", it);
-const GRAPH: Target = |it| targets::read_file("it.pb", it);
-const HDF5: Target = |it| targets::read_file("it.h5", it);
-const KERAS: Target = |it| targets::read_file("it.keras", it);
-const TFLITE: Target = |it| targets::read_file("it.tflite", it);
-const PYTORCH: Target = |it| targets::read_file("it.pt", it);
 
 /// Small files of every format that is read.
 const SEEDS: [(&str, Target); 23] = [
-    ("digits/cnn/cnn.safetensors", SAFETENSORS),
-    ("conformance/checkpoints/ok.safetensors", SAFETENSORS),
-    ("fuzz/model.safetensors.index.json", targets::read_sharded),
-    ("digits/cnn/cnn.npz", NPZ),
-    ("fuzz/kernel.npy", NPY),
-    ("tabular/wine/pca.onnx", targets::read_onnx),
-    ("traps/softmax_qdq/model.onnx", targets::read_onnx),
-    ("digits/cnn/mlp_int8_dynamic.onnx", targets::read_onnx),
-    ("digits/cnn/external/model.onnx", targets::read_onnx),
-    ("digits/cnn/cnn_frozen_b1.pb", GRAPH),
-    ("digits/cnn/saved_model/saved_model.pb", GRAPH),
-    ("digits/cnn/tf_checkpoint/ckpt.index", targets::read_bundle),
-    ("digits/cnn/cnn.h5", HDF5),
-    ("digits/cnn/cnn.weights.h5", HDF5),
-    ("hdf5/variety.h5", HDF5),
-    ("digits/cnn/cnn.keras", KERAS),
-    ("digits/cnn/cnn.tflite", TFLITE),
-    ("torch/training.pt", PYTORCH),
-    ("torch/variety.pt", PYTORCH),
-    ("torch/training.pkl", targets::read_pickle),
-    ("torch/variety_protocol4.pkl", targets::read_pickle),
-    ("handoff/checkpoint.json", targets::read_handoff),
-    ("mlflow/MLmodel", targets::read_mlmodel),
+    ("digits/cnn/cnn.safetensors", safetensors::target),
+    ("conformance/checkpoints/ok.safetensors", safetensors::target),
+    ("fuzz/model.safetensors.index.json", sharded::target),
+    ("digits/cnn/cnn.npz", npz::target),
+    ("fuzz/kernel.npy", npy::target),
+    ("tabular/wine/pca.onnx", onnx::target),
+    ("traps/softmax_qdq/model.onnx", onnx::target),
+    ("digits/cnn/mlp_int8_dynamic.onnx", onnx::target),
+    ("digits/cnn/external/model.onnx", onnx::target),
+    ("digits/cnn/cnn_frozen_b1.pb", tensorflow_graph::target),
+    ("digits/cnn/saved_model/saved_model.pb", tensorflow_graph::target),
+    ("digits/cnn/tf_checkpoint/ckpt.index", tensor_bundle::target),
+    ("digits/cnn/cnn.h5", hdf5::target),
+    ("digits/cnn/cnn.weights.h5", hdf5::target),
+    ("hdf5/variety.h5", hdf5::target),
+    ("digits/cnn/cnn.keras", keras::target),
+    ("digits/cnn/cnn.tflite", tflite::target),
+    ("torch/training.pt", pytorch::target),
+    ("torch/variety.pt", pytorch::target),
+    ("torch/training.pkl", pickle::target),
+    ("torch/variety_protocol4.pkl", pickle::target),
+    ("handoff/checkpoint.json", handoff::target),
+    ("mlflow/MLmodel", mlmodel::target),
 ];
 
 #[derive(Clone, Debug)]

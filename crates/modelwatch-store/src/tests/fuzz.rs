@@ -3,7 +3,29 @@
 use modelwatch_sdk::testing::FaultRow;
 
 use super::*;
-use crate::{codec::Encoder, fuzzing};
+use crate::codec::Encoder;
+
+/// The targets of `fuzz/` that read what a store keeps.
+#[allow(unused_attributes, reason = "each is a program of its own there, and has no `main`")]
+#[path = "../../../../fuzz/fuzz_targets"]
+mod targets {
+    pub(super) mod fold;
+    pub(super) mod footer;
+    pub(super) mod frame;
+    pub(super) mod log_entry;
+    pub(super) mod manifest;
+}
+
+// Below the targets, which take it by its path.
+/// Takes the place of libFuzzer's: a target is a function here.
+macro_rules! fuzz_target {
+    (|$bytes:ident: &[u8]| $read:expr) => {
+        pub(crate) fn target($bytes: &[u8]) {
+            $read
+        }
+    };
+}
+pub(crate) use fuzz_target;
 
 const N_CHANGES: u64 = 2_000;
 
@@ -54,10 +76,10 @@ fn no_bytes_make_the_readers_panic_or_take_much() {
     let text = |len: u16, payload: &[u8]| [&len.to_le_bytes()[..], payload].concat();
     let mut encoded = Vec::new();
     Encoder::default().encode(&[3; 4000], 4, None, &mut encoded);
-    let n_states = throw(&[text(4000, &encoded), text(9, b"123456789"), text(0, &[])], fuzzing::frame)
-        + throw(&all("packs/"), fuzzing::footer)
-        + throw(&all("manifests/"), fuzzing::manifest)
-        + throw(&entries, fuzzing::log_entry)
-        + throw(&[events.join("\n").into_bytes()], fuzzing::fold);
+    let n_states = throw(&[text(4000, &encoded), text(9, b"123456789"), text(0, &[])], targets::frame::target)
+        + throw(&all("packs/"), targets::footer::target)
+        + throw(&all("manifests/"), targets::manifest::target)
+        + throw(&entries, targets::log_entry::target)
+        + throw(&[events.join("\n").into_bytes()], targets::fold::target);
     row.ok(n_states);
 }

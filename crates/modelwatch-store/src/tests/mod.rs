@@ -3,7 +3,7 @@
 mod bits;
 mod broken_logs;
 mod encoding;
-mod fuzz;
+pub(crate) mod fuzz;
 mod garbage;
 mod golden;
 mod hostile;

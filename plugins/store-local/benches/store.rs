@@ -189,8 +189,9 @@ fn five_checkpoints(place: &Place, mib: usize) {
     let one = size(&dir.join("packs"));
     for step in 1..5 {
         let n = N_TENSORS / 10;
-        for it in weights.iter_mut().skip(step * n).take(n) {
-            it.1 = noise(it.1.len() / 4, step as u64 * 1000 + 7);
+        // Each of them in its own way: what is the same is stored once.
+        for (at, it) in weights.iter_mut().enumerate().skip(step * n).take(n) {
+            it.1 = noise(it.1.len() / 4, (step * 1000 + at) as u64);
         }
         save(store.as_ref(), &weights, step as u64);
     }
@@ -239,7 +240,7 @@ fn ten_thousand(place: &Place) {
     let made = Place::new("many", shm);
     let store = open(&made.0);
     let ids: Vec<CheckpointId> =
-        (0..10_000).map(|step| save(store.as_ref(), &[("w".into(), vec![1; 64])], step)).collect();
+        (0..10_000).map(|step| save(store.as_ref(), &[("w".into(), noise(16, step))], step)).collect();
     // Places to go back to, which are read and verified before anything goes.
     for at in [10, 5_000, 9_990] {
         let verdict = VerdictRecord {

@@ -579,6 +579,35 @@ fn model_inputs_that_are_missing_are_noticed() {
     assert_eq!((&finding["probe"], &finding["evidence"]["rows"]), (&"run".into(), &1.into()));
 }
 
+/// A row counts once, whichever model's inputs it is bad for.
+#[test]
+fn rows_that_are_missing_for_either_model_are_counted() {
+    let project = Project::new();
+    let text = fs::read_to_string(fixtures().join("tabular/breast_cancer/test.csv")).unwrap();
+    let header = text.lines().next().unwrap();
+    let features: Vec<&str> = header.split(',').filter(|it| *it != "label").collect();
+    assert!(header.starts_with(features[0]));
+    let rows = text.lines().enumerate().map(|(at, line)| {
+        let (first, rest) = line.split_once(',').unwrap();
+        // The baseline has the first feature from a column of its own.
+        let copy = if at == 0 { "copy" } else { first };
+        let kept = |value, holes: [usize; 2]| if holes.contains(&at) { "" } else { value };
+        format!("{},{rest},{}", kept(first, [5, 7]), kept(copy, [3, 7]))
+    });
+    project.write("holes.csv", &rows.collect::<Vec<_>>().join("\n"));
+    let of_baseline = [&["copy"], &features[1..]].concat();
+    let model = format!("import = '{}/tabular/breast_cancer/logreg.onnx'", fixtures().display());
+    let (_, record) = project.run(&format!(
+        "name = 'test'\ncheckpoint = {{ {model}, name = 'b' }}\nbaseline = {{ {model} }}\n\
+         [data.current]\npath = 'holes.csv'\n\
+         [data.columns]\nlabel = 'label'\ninputs = {{ X = {features:?} }}\nbaseline_inputs = {{ X = {of_baseline:?} }}\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities' }}\n\
+         require = {{ accuracy = 'not worse than baseline' }}\n",
+    ));
+    let finding = record["findings"].as_array().unwrap().iter().find(|it| it["code"] == "MW-R001").unwrap();
+    assert_eq!(finding["evidence"]["rows"], 3, "{record:#}");
+}
+
 #[test]
 fn an_archive_with_a_flipped_bit_is_an_error() {
     let project = Project::new();

@@ -1,4 +1,4 @@
-//! Runs ONNX's backend test cases through `modelwatch-infer` and writes what passes, by operator.
+//! Runs ONNX's backend test cases, and cases with extreme values, through `modelwatch-infer` and writes what passes, by operator.
 //!
 //! The cases come from the Python package `onnx`, at development time only. They run in processes that are given one case at a time, so
 //! that a case that hangs or crashes is one failed case.
@@ -33,6 +33,15 @@ struct Outcome {
     operator: String,
     result: String,
     reason: String,
+    /// What the case says of what it expects.
+    note: String,
+}
+
+impl Outcome {
+    /// Returns whether this is one of ONNX's cases.
+    fn is_of_onnx(&self) -> bool {
+        !self.name.starts_with(&format!("{}/", cases::EXTREME))
+    }
 }
 
 /// Compares the table where the cases are there; Python and the package index are not for every machine that tests.

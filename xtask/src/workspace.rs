@@ -39,6 +39,11 @@ pub(crate) fn program(name: &str) -> PathBuf {
     built().join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
+/// Returns the path of a built example.
+pub(crate) fn example(name: &str) -> PathBuf {
+    built().join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX))
+}
+
 /// Returns a call of cargo in the repository.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut res = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -56,7 +57,13 @@ fn work(queue: &Mutex<VecDeque<PathBuf>>) -> Result<Vec<Outcome>> {
             Ok(line) => res.push(outcome(&folder, &line)?),
             Err(reason) => {
                 let result = "failed".to_string();
-                res.push(Outcome { name: name_of(&folder), operator: String::new(), result, reason });
+                res.push(Outcome {
+                    name: name_of(&folder),
+                    operator: String::new(),
+                    result,
+                    reason,
+                    note: note(&folder),
+                });
                 // It is stuck or gone; dropping it ends it.
                 runner = None;
             }
@@ -73,12 +80,17 @@ fn name_of(folder: &Path) -> String {
 fn outcome(folder: &Path, line: &str) -> Result<Outcome> {
     let json: Value = serde_json::from_str(line).context("a runner printed something else than JSON")?;
     let text = |key: &str| json[key].as_str().unwrap_or_default().to_string();
-    Ok(Outcome { name: name_of(folder), operator: text("operator"), result: text("result"), reason: text("reason") })
+    let [operator, result, reason] = ["operator", "result", "reason"].map(text);
+    Ok(Outcome { name: name_of(folder), operator, result, reason, note: note(folder) })
+}
+
+fn note(folder: &Path) -> String {
+    // Most have none.
+    fs::read_to_string(folder.join("note.txt")).unwrap_or_default()
 }
 
 fn program() -> PathBuf {
-    let program = workspace::built().join("examples").join("onnx_conformance");
-    program.with_extension(std::env::consts::EXE_EXTENSION)
+    workspace::example("onnx_conformance")
 }
 
 struct Runner {

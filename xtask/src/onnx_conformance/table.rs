@@ -26,16 +26,17 @@ pub(super) fn count<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Coun
 
 /// Returns the table as Markdown.
 pub(super) fn render(outcomes: &[Outcome], audited: &str) -> String {
+    let (outcomes, extreme): (Vec<&Outcome>, Vec<&Outcome>) = outcomes.iter().partition(|it| it.is_of_onnx());
     let by_name: BTreeMap<&str, &str> =
         outcomes.iter().filter(|it| !it.operator.is_empty()).map(|it| (&*it.name, &*it.operator)).collect();
     let mut by_operator: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
-    for it in outcomes {
+    for &it in &outcomes {
         let short = it.name.split_once("_expanded").map_or(&*it.name, |it| it.0);
         let operator =
             if it.operator.is_empty() { by_name.get(short).copied().unwrap_or(SEVERAL) } else { &it.operator };
         by_operator.entry(operator).or_default().push(it);
     }
-    let Counts { pass, refused, failed, wrong } = count(outcomes);
+    let Counts { pass, refused, failed, wrong } = count(outcomes.iter().copied());
     let mut res = String::new();
     let _ = write!(
         res,
@@ -62,6 +63,7 @@ pub(super) fn render(outcomes: &[Outcome], audited: &str) -> String {
             shown.join("; ")
         );
     }
+    res.push_str(&render_extreme(&extreme));
     let _ = write!(
         res,
         "\n## What the runtime computes wrongly\n\n\
@@ -69,6 +71,29 @@ pub(super) fn render(outcomes: &[Outcome], audited: &str) -> String {
          What it is known to compute wrongly never runs so: a node of these is computed by an operator of this project, the graph is \
          written otherwise, or the model is refused by the name of the operator.\n\n{audited}"
     );
+    res
+}
+
+/// Returns what is said of the cases with extreme values.
+fn render_extreme(outcomes: &[&Outcome]) -> String {
+    let Counts { pass, refused, failed, wrong } = count(outcomes.iter().copied());
+    let mut res = format!(
+        "\n## Extreme values\n\n\
+         The cases above have ordinary numbers.\n\
+         Of {} more with NaN, infinities, the largest and the least numbers, integers that no floating point number is, and tensors of \
+         nothing, {pass} pass; refused by name: {refused}, ended with an error: {failed}, computed wrongly: {wrong}.\n\
+         What is expected comes from the operator's definition, to 5 digits of single precision, 12 of double precision, and all of an \
+         integer.\n\
+         Where that leaves something open, or the case does not pass:\n\n\
+         | case | result | what is expected |\n\
+         |---|---|---|\n",
+        outcomes.len()
+    );
+    for it in outcomes.iter().filter(|it| !it.note.is_empty() || it.result != "pass") {
+        let name = it.name.split_once('/').map_or(&*it.name, |it| it.1);
+        let reason = if it.result == "pass" { String::new() } else { format!(": {}", cell(&it.reason)) };
+        let _ = writeln!(res, "| {name} | {}{reason} | {} |", it.result, cell(&it.note));
+    }
     res
 }
 

@@ -84,8 +84,10 @@ const WRONG: [(Line, Condition); 17] = [
 ];
 
 /// What another operator is put into the place of, whatever the attributes, because of this.
-const REPLACED: [Line; 20] = [
+const REPLACED: [Line; 27] = [
+    line("Acosh, Asinh", "numbers beyond 1e38", "f16, f32, f64", "∞"),
     line("ArgMax, ArgMin, TopK", "NaN", FLOATS, "NaN is dropped; here it comes first"),
+    line("AveragePool, GlobalAveragePool", "a sum beyond 65504", "f16", "∞"),
     line("Cast, Shape, Size", "an integer meets the length of an axis", "i64", "integers are cut to 32 bits"),
     line(
         "ConvTranspose",
@@ -95,11 +97,14 @@ const REPLACED: [Line; 20] = [
     ),
     line("DynamicQuantizeLinear", "several rows, or a NaN", "f32", "rows share a scale, and integers hide the NaN"),
     line("Erf, HardSwish, LeakyRelu, Round, Sigmoid", "", "f64", "an error, as there is no double precision"),
-    line("GatherND", "an index from the end", "all", "a panic"),
+    line("GatherND, ScatterND", "an index from the end", "all", "a panic, or an error"),
     line("GlobalLpPool", "", FLOATS, "divides by the number of elements"),
+    line("HardSwish", "numbers beyond 5e37", "f32", "∞"),
+    line("IsInf, IsNaN", "", "f64", "an error, as there is no double precision"),
     line("LSTM, RNN", "no initial state", "f16, f64", "an error, as they begin in single precision"),
     line("LogSoftmax", "", FLOATS, "-∞ for what a softmax has no digits of"),
     line("MatMul", "weights", "i64", "an error"),
+    line("Mish", "", FLOATS, "no digits below -15"),
     line("OneHot", "an index beyond the depth", "all", "a panic"),
     line(
         "ReduceL1, ReduceMean, ReduceSum, ReduceSumSquare",
@@ -109,6 +114,8 @@ const REPLACED: [Line; 20] = [
     ),
     line("ReduceLogSumExp", "", FLOATS, "∞ or -∞ where an exponential is beyond all numbers"),
     line("ReduceMax, ReduceMin", "infinities and NaN", FLOATS, "the largest finite number; NaN is dropped"),
+    line("Range", "integers beyond 2^53", "i64", "as many as their neighbors have"),
+    line("Slice", "a start behind the end", "all", "an error"),
     line("Softplus", "", FLOATS, "∞ where the exponential is, and no digits below -15"),
     line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),
     line(

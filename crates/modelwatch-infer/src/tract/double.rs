@@ -1,11 +1,13 @@
 //! Functions of single numbers, computed in double precision: of numbers that have it, where tract has none, and those that overflow
 //! or lose all digits in the form that tract has.
 
+use std::f64::consts::LN_2;
+
 use tract_onnx::{
     prelude::{DatumType, IntoTValue, IntoTensor, TValue, TVec, TractResult, TypedFact, tvec},
     tract_core::ops::{
         element_wise::ElementWiseOp,
-        math::{Erf, RoundHalfToEven},
+        math::{Acosh, Asinh, Erf, RoundHalfToEven},
         nn::{HardSwish, LeakyRelu, Sigmoid},
     },
     tract_hir::internal::{
@@ -22,8 +24,13 @@ pub(super) enum Double {
     LeakyRelu(f64),
     Erf,
     Round,
+    /// The area functions, in which tract adds a large number to itself.
+    Asinh,
+    Acosh,
     /// The logarithm of 1 and the exponential.
     Softplus,
+    /// The number times the hyperbolic tangent of its softplus.
+    Mish,
     /// The logarithm of 1 and the number.
     Log1p,
     /// The exponential less 1.
@@ -33,9 +40,15 @@ pub(super) enum Double {
 impl Eq for Double {}
 
 impl Double {
-    /// Returns what takes the place of a node of numbers in double precision.
+    /// Returns what takes the place of a node that overflows, or whose numbers are in double precision.
     pub(super) fn of(node: &TypedNode) -> Option<Self> {
         let ElementWiseOp(op, _) = node.op_as()?;
+        if !node.outputs[0].fact.datum_type.is_float() {
+            return None;
+        }
+        if op.is::<Asinh>() || op.is::<Acosh>() {
+            return Some(if op.is::<Asinh>() { Self::Asinh } else { Self::Acosh });
+        }
         if node.outputs[0].fact.datum_type != DatumType::F64 {
             return None;
         }
@@ -51,7 +64,16 @@ impl Double {
         is_of.into_iter().find_map(|(is_it, res)| is_it.then_some(res))
     }
 
+    /// Returns what takes the place of a node whose numbers may be as large as there are any.
+    pub(super) fn of_large(node: &TypedNode) -> Option<Self> {
+        let ElementWiseOp(op, _) = node.op_as()?;
+        let is_it = op.is::<HardSwish>() && node.outputs[0].fact.datum_type.is_float();
+        is_it.then_some(Self::HardSwish)
+    }
+
     fn at(self, x: f64) -> f64 {
+        /// From here on, the root of the square and 1 is the number.
+        const LARGE: f64 = 1e16;
         match self {
             Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
@@ -59,7 +81,12 @@ impl Double {
             Self::LeakyRelu(_) => x,
             Self::Erf => libm::erf(x),
             Self::Round => x.round_ties_even(),
+            Self::Asinh if x.abs() > LARGE => (x.abs().ln() + LN_2).copysign(x),
+            Self::Asinh => x.asinh(),
+            Self::Acosh if x > LARGE => x.ln() + LN_2,
+            Self::Acosh => x.acosh(),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Mish => x * Self::Softplus.at(x).tanh(),
             Self::Log1p => x.ln_1p(),
             Self::Expm1 => x.exp_m1(),
         }
@@ -74,7 +101,10 @@ impl Op for Double {
             Self::LeakyRelu(_) => "LeakyRelu",
             Self::Erf => "Erf",
             Self::Round => "RoundHalfToEven",
+            Self::Asinh => "Asinh",
+            Self::Acosh => "Acosh",
             Self::Softplus => "Softplus",
+            Self::Mish => "Mish",
             Self::Log1p => "Log1p",
             Self::Expm1 => "Expm1",
         }
@@ -115,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_is_next_to_1_keeps_its_digits() {
-        // By `math.log1p`, `math.expm1` and `numpy.logaddexp(0, x)` of Python.
+        // By `math.log1p`, `math.expm1`, `numpy.logaddexp(0, x)` (and, for Mish, `math.tanh` of it), `math.asinh` and `math.acosh` of Python.
         for (function, x, wanted) in [
             (Double::Log1p, 1e-10, 9.999_999_999_5e-11),
             (Double::Expm1, 1e-10, 1.000_000_000_05e-10),
@@ -123,12 +153,18 @@ mod tests {
             (Double::Softplus, 0.0, std::f64::consts::LN_2),
             (Double::Softplus, 1e300, 1e300),
             (Double::Softplus, f64::INFINITY, f64::INFINITY),
+            (Double::Mish, -20.0, -4.122_307_240_628_762e-8),
+            (Double::Asinh, 1e300, 691.468_675_078_773_6),
+            (Double::Asinh, 1e-10, 1e-10),
+            (Double::Acosh, 1e300, 691.468_675_078_773_6),
+            (Double::Acosh, f64::INFINITY, f64::INFINITY),
             (Double::Softplus, f64::NEG_INFINITY, 0.0),
         ] {
             let got = function.at(x);
             assert!(got == wanted || (got - wanted).abs() <= 1e-15 * wanted, "{function:?} of {x} is {got}");
         }
-        assert!([Double::Log1p, Double::Expm1, Double::Softplus].iter().all(|it| it.at(f64::NAN).is_nan()));
+        let all = [Double::Log1p, Double::Expm1, Double::Softplus, Double::Mish, Double::Asinh, Double::Acosh];
+        assert!(all.iter().all(|it| it.at(f64::NAN).is_nan()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tract_onnx::{
         TractResult, TypedFact, TypedModel, tensor0, tensor1, tvec,
     },
     tract_core::ops::{
+        array::Range,
         binary::{BinMiniOp, TypedBinOp},
         cast::{Cast, cast},
         logic::IfThenElse,
@@ -177,6 +178,9 @@ pub(super) fn check(model: &TypedModel) -> TractResult<()> {
         if let Some(Scan { body, .. }) = node.op_as() {
             check(body)?;
         }
+        if node.op_is::<Range>() {
+            check_range(model, node)?;
+        }
         if let Some(IfThenElse { then_body, else_body, .. }) = node.op_as() {
             check(then_body)?;
             check(else_body)?;
@@ -199,6 +203,19 @@ pub(super) fn check(model: &TypedModel) -> TractResult<()> {
         let is_right =
             cut_numbers(&numbers)?.is_none() && !cut.contains(numbers.try_as_plain_ram()?.as_slice::<i64>()?);
         ensure!(is_right, "node `{}`: {CUT}", node.name);
+    }
+    Ok(())
+}
+
+/// Refuses a range whose length tract counts in double precision, which does not have its integers.
+fn check_range(model: &TypedModel, node: &TypedNode) -> TractResult<()> {
+    const WHOLE: u64 = 1 << 53;
+    for input in &node.inputs {
+        let Some(it) = &model.outlet_fact(*input)?.konst else { continue };
+        if it.datum_type() == DatumType::I64 {
+            let is_right = it.cast_to_scalar::<i64>()?.unsigned_abs() <= WHOLE;
+            ensure!(is_right, "node `{}`: an integer of more than 2^53 bounds a range", node.name);
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use tract_onnx::{
     },
 };
 
-use super::{axes::put_last, reductions::log_sum_exp};
+use super::{axes::put_last, reductions::log_sum_exp_parts};
 
 /// The numbers less the logarithm of the sum of the exponentials of all along these axes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,9 @@ impl LogSoftmax {
         let ordered = ordered.as_slice().context("the numbers do not lie side by side")?;
         let mut res = Vec::with_capacity(ordered.len());
         for row in ordered.chunks_exact(n_each.max(1)) {
-            let sum = log_sum_exp(row);
-            res.extend(row.iter().map(|it| narrow((*it).into() - sum)));
+            let [greatest, beyond] = log_sum_exp_parts(row);
+            // In this order, what is small keeps its digits.
+            res.extend(row.iter().map(|it| narrow(((*it).into() - greatest) - beyond)));
         }
         let res = ArrayD::from_shape_vec(shape, res)?.permuted_axes(inverse);
         Ok(res.as_standard_layout().into_owned().into_tensor())

@@ -48,6 +48,7 @@ mod stages;
 mod tensorflow;
 mod tf_ops;
 mod tflite;
+mod widened;
 mod wire;
 mod wired;
 

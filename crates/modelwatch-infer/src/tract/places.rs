@@ -1,7 +1,7 @@
 //! Operators that give or take places.
 //!
-//! tract drops NaN where the greatest numbers are wanted, and ends in a panic at an index that is counted from the end in `GatherND`
-//! or beyond the depth in `OneHot`. Here a NaN comes before all numbers, whether the greatest or the smallest are wanted, so that it
+//! tract drops NaN where the greatest numbers are wanted, and ends in a panic or an error at an index that is counted from the end in
+//! `GatherND` and `ScatterND`, or beyond the depth in `OneHot`. Here a NaN comes before all numbers, whether the greatest or the smallest are wanted, so that it
 //! cannot hide: NumPy's `argmax` and `argmin` do the same.
 
 use std::cmp::Ordering;
@@ -13,7 +13,7 @@ use tract_onnx::{
         tvec,
     },
     tract_core::ops::{
-        array::{GatherNd, OneHot, Topk},
+        array::{GatherNd, OneHot, ScatterNd, Topk},
         nn::{Reduce, Reducer},
     },
     tract_hir::internal::{
@@ -28,6 +28,9 @@ use super::{axes::reduced, reductions::along};
 pub(super) fn of(node: &TypedNode, input: &TypedFact) -> Option<Box<dyn TypedOp>> {
     if let Some(it) = node.op_as::<GatherNd>() {
         return Some(Box::new(Picked(it.clone())));
+    }
+    if let Some(it) = node.op_as::<ScatterNd>() {
+        return Some(Box::new(Put(it.clone())));
     }
     if let Some(it) = node.op_as::<OneHot>() {
         return Some(Box::new(Hot { op: it.clone(), counts_from_end: true }));
@@ -176,22 +179,56 @@ impl EvalOp for Picked {
     op_out_of_plan!();
 
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut places = inputs[1].cast_to::<i64>()?.into_owned().into_plain_array::<i64>()?;
-        let n = *places.shape().last().context("there are no places")?;
-        let data = &inputs[0];
-        let lens = data.shape().get(self.0.batch_dims..self.0.batch_dims + n);
-        let lens = lens.with_context(|| format!("places of {n} numbers in {:?}", data.shape()))?;
-        for (place, len) in places.iter_mut().zip(lens.iter().cycle()) {
-            let len = i64::try_from(*len)?;
-            let from_start = if *place < 0 { *place + len } else { *place };
-            ensure!((0..len).contains(&from_start), "there is nothing at {place} of {len}");
-            *place = from_start;
-        }
-        self.0.eval(context, tvec!(data.clone(), places.into_tensor().into_tvalue()))
+        let places = from_start(&inputs[0], &inputs[1], self.0.batch_dims)?;
+        self.0.eval(context, tvec!(inputs[0].clone(), places.into_tvalue()))
     }
 }
 
+/// Returns places in the axes of `data` from this one on, counted from the start.
+fn from_start(data: &Tensor, places: &Tensor, first_axis: usize) -> TractResult<Tensor> {
+    let mut places = places.cast_to::<i64>()?.into_owned().into_plain_array::<i64>()?;
+    let n = *places.shape().last().context("there are no places")?;
+    let lens = data.shape().get(first_axis..first_axis + n);
+    let lens = lens.with_context(|| format!("places of {n} numbers in {:?}", data.shape()))?;
+    for (place, len) in places.iter_mut().zip(lens.iter().cycle()) {
+        let len = i64::try_from(*len)?;
+        let from_start = if *place < 0 { place.saturating_add(len) } else { *place };
+        ensure!((0..len).contains(&from_start), "there is nothing at {place} of {len}");
+        *place = from_start;
+    }
+    Ok(places.into_tensor())
+}
+
 impl TypedOp for Picked {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        self.0.output_facts(inputs)
+    }
+
+    as_op!();
+}
+
+/// Puts something at places, which may be counted from the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Put(ScatterNd);
+
+impl Op for Put {
+    fn name(&self) -> StaticName {
+        self.0.name()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Put {
+    op_out_of_plan!();
+
+    fn eval(&self, context: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        inputs[1] = from_start(&inputs[0], &inputs[1], 0)?.into_tvalue();
+        self.0.eval(context, inputs)
+    }
+}
+
+impl TypedOp for Put {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         self.0.output_facts(inputs)
     }

@@ -49,7 +49,8 @@ impl Fold {
         let lengths = reduce.axes.iter().map(|it| input.shape[*it].to_usize().ok());
         let is_long = || lengths.product::<Option<usize>>().is_some_and(|it| it >= MANY);
         let dtype = input.datum_type;
-        let is_wanted = adds_in_too_few_bits(dtype) || (dtype.is_float() && is_long());
+        let overflows = dtype == DatumType::F16;
+        let is_wanted = adds_in_too_few_bits(dtype) || overflows || (dtype.is_float() && is_long());
         is_wanted.then(|| Self { axes: reduce.axes.to_vec(), taken: Taken::Sum })
     }
 
@@ -152,13 +153,19 @@ fn sum<T: Copy + Into<f64>>(numbers: &[T], of: impl Fn(f64) -> f64) -> f64 {
     sums.into_iter().chain(rest.iter().map(|it| of((*it).into()))).fold(0.0, |acc, it| acc + it)
 }
 
-/// The logarithm of the sum of exponentials, none of which overflows; NaN where there is one.
-pub(super) fn log_sum_exp<T: Copy + Into<f64>>(numbers: &[T]) -> f64 {
+/// The logarithm of the sum of exponentials; NaN where there is one.
+fn log_sum_exp<T: Copy + Into<f64>>(numbers: &[T]) -> f64 {
+    let [greatest, beyond] = log_sum_exp_parts(numbers);
+    greatest + beyond
+}
+
+/// Returns the greatest number, and how far beyond it the logarithm of the sum of exponentials is, none of which overflows.
+pub(super) fn log_sum_exp_parts<T: Copy + Into<f64>>(numbers: &[T]) -> [f64; 2] {
     let greatest = numbers
         .iter()
         .map(|it| Into::<f64>::into(*it))
         .fold(f64::NEG_INFINITY, |acc, it| if it > acc || it.is_nan() { it } else { acc });
-    if greatest.is_finite() { greatest + sum(numbers, |it| (it - greatest).exp()).ln() } else { greatest }
+    [greatest, if greatest.is_finite() { sum(numbers, |it| (it - greatest).exp()).ln() } else { 0.0 }]
 }
 
 impl Op for Fold {

@@ -7,7 +7,7 @@
 //! `DynamicQuantizeLinear` makes integers of NaN that say nothing of it.
 //! What computes with lengths of axes cuts numbers to 32 bits: see [`lengths`].
 //! `Scan`, which recurrent layers are made of, begins a run with what it remembers of the last one.
-//! Some functions have no form for double precision: see [`super::double`].
+//! Some functions have no form for double precision, or overflow: see [`super::double`] and [`super::widened`].
 //! `DequantizeLinearF32` is right, but the optimizer folds whatever is between it and a quantization into a table of 256 entries if its
 //! axes map one to one; those of a softmax do, its values do not.
 
@@ -30,7 +30,7 @@ use tract_onnx::{
 
 use super::{
     apart, axes::reduced, double::Double, dynamic_product::Quantization, integer_product::IntegerProduct, lengths,
-    places, reductions::Fold,
+    places, reductions::Fold, widened::Widened,
 };
 
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
@@ -57,6 +57,9 @@ pub(super) fn repair(model: &mut TypedModel) {
         if node.op.name() == apart::QUANTIZATION {
             node.op = Box::new(DynamicQuantize);
         }
+        if let Some(it) = Widened::of(node) {
+            node.op = Box::new(it);
+        }
         if let Some(it) = IntegerProduct::of(node) {
             node.op = Box::new(it);
         }
@@ -76,6 +79,16 @@ pub(super) fn repair(model: &mut TypedModel) {
         };
         if node.outputs[0].fact.datum_type.is_float() {
             node.op = Box::new(Extreme { axes: reduce.axes.to_vec(), largest });
+        }
+    }
+}
+
+/// Replaces what overflows where the answer does not, in the form for such numbers alone: it costs time.
+pub(super) fn hold_large(model: &mut TypedModel) {
+    for node in &mut model.nodes {
+        bodies(node).into_iter().for_each(hold_large);
+        if let Some(it) = Double::of_large(node) {
+            node.op = Box::new(it);
         }
     }
 }

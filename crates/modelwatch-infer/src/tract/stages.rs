@@ -57,6 +57,7 @@ impl Stages {
         let always_careful = careful::has_huge_constants(&typed);
         let steps = steps(&typed);
         let mut written = typed.clone();
+        repair::hold_large(&mut written);
         requantize::requantize(&mut written)?;
         kernels::join_rounding(&mut written)?;
         nan::keep(&mut written);

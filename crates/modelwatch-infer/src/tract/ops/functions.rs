@@ -3,10 +3,11 @@
 use tract_onnx::{
     model::ParsingContext,
     pb::NodeProto,
-    prelude::{OutletId, SpecialOps, TractResult, TypedModel},
+    prelude::{DatumType, OutletId, SpecialOps, TractResult, TypedModel},
     tract_hir::{
         infer::InferenceOp,
-        internal::{ensure, format_err},
+        internal::{Expansion, ensure, format_err},
+        ops::nn::GlobalAvgPool,
     },
 };
 
@@ -29,6 +30,10 @@ pub(super) fn softplus() -> Box<dyn InferenceOp> {
     of_numbers(Double::Softplus, "Softplus")
 }
 
+pub(super) fn mish() -> Box<dyn InferenceOp> {
+    of_numbers(Double::Mish, "Mish")
+}
+
 /// Before version 13, all axes from one on are taken together.
 pub(super) fn log_softmax(context: &ParsingContext, node: &NodeProto) -> Built {
     let are_together = context.onnx_operator_set_version < 13;
@@ -43,6 +48,18 @@ pub(in crate::tract) fn log_softmax_along(axis: i64, are_together: bool) -> Box<
         let first = resolve_axis(axis, rank)?;
         let axes = if are_together { (first..rank).collect() } else { vec![first] };
         model.wire_node(prefix, LogSoftmax { axes }, inputs)
+    })
+}
+
+/// tract adds in the precision of the numbers, in which the sum of those of half precision may be an infinity.
+pub(super) fn global_mean() -> Box<dyn InferenceOp> {
+    wired("GlobalAveragePool", &[], |prefix, model, inputs| {
+        let fact = model.outlet_fact(inputs[0])?.clone();
+        ensure!(fact.rank() > 2, "images of rank {}", fact.rank());
+        if fact.datum_type != DatumType::F16 {
+            return GlobalAvgPool.wire(prefix, model, inputs);
+        }
+        model.wire_node(prefix, Fold { axes: (2..fact.rank()).collect(), taken: Taken::Mean }, inputs)
     })
 }
 

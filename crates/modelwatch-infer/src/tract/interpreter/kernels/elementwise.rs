@@ -29,6 +29,18 @@ pub(super) fn swish(call: &Call<'_>) -> TractResult<Vec<Value>> {
     map(call, |it| it / (1.0 + (-alpha * it).exp()))
 }
 
+/// Of double precision, too, which tract does not ask.
+pub(super) fn is_nan(call: &Call<'_>) -> TractResult<Vec<Value>> {
+    Ok(vec![call.floats(0)?.mapv(f64::is_nan).into_tensor().into()])
+}
+
+/// Of double precision, too.
+pub(super) fn is_infinite(call: &Call<'_>) -> TractResult<Vec<Value>> {
+    let (negative, positive) = (call.int("detect_negative", 1) != 0, call.int("detect_positive", 1) != 0);
+    let is_found = |it: f64| it.is_infinite() && if it > 0.0 { positive } else { negative };
+    Ok(vec![call.floats(0)?.mapv(is_found).into_tensor().into()])
+}
+
 /// Products of vectors, which tract does not take.
 pub(super) fn matrix_product(call: &Call<'_>) -> TractResult<Vec<Value>> {
     Ok(vec![call.like(0, matmul(&call.floats(0)?, &call.floats(1)?)?)?])

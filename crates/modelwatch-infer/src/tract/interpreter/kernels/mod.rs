@@ -40,9 +40,12 @@ pub(in crate::tract) fn is_known(domain: &str, op_type: &str) -> bool {
 /// Returns the kernel for what tract refuses of an operator that it computes otherwise.
 pub(super) fn fallback(domain: &str, op_type: &str) -> Option<Run> {
     match (domain, op_type) {
+        ("" | "ai.onnx", "IsInf") => Some(elementwise::is_infinite),
+        ("" | "ai.onnx", "IsNaN") => Some(elementwise::is_nan),
         ("" | "ai.onnx", "MatMul") => Some(elementwise::matrix_product),
         ("" | "ai.onnx", "ReduceMax") => Some(ordering::reduce_max),
         ("" | "ai.onnx", "ReduceMin") => Some(ordering::reduce_min),
+        ("" | "ai.onnx", "Slice") => Some(ordering::slice),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use tract_onnx::{
     prelude::{
-        Datum, DatumType, IntoTensor, Tensor, TractResult, tensor1,
+        Datum, DatumType, IntoTensor, Tensor, TractError, TractResult, tensor1,
         tract_ndarray::{ArrayD, Axis},
     },
     tract_hir::internal::{TractErrorContext, bail, ensure},
@@ -18,20 +18,59 @@ use crate::tract::interpreter::{
 
 /// `start, start + step, …` up to `limit`; the operands may be scalars or hold one element.
 pub(super) fn range(call: &Call<'_>) -> TractResult<Vec<Value>> {
-    let scalar = |idx: usize| call.maybe_scalar::<f64>(idx)?.with_context(|| format!("input {idx} is missing"));
-    let (start, limit, step) = (scalar(0)?, scalar(1)?, scalar(2)?);
-    let n = ((limit - start) / step).ceil().max(0.0);
-    ensure!(n.is_finite(), "a range by {step} has no end");
-    let n = checked_len(&[n as usize])?;
     let datum_type = call.tensor(0)?.datum_type();
     if datum_type.is_float() {
+        let scalar = |idx: usize| call.maybe_scalar::<f64>(idx)?.with_context(|| format!("input {idx} is missing"));
+        let (start, limit, step) = (scalar(0)?, scalar(1)?, scalar(2)?);
+        let n = ((limit - start) / step).ceil().max(0.0);
+        ensure!(n.is_finite(), "a range by {step} has no end");
+        let n = checked_len(&[n as usize])?;
         let values: Vec<f64> = (0..n).map(|it| start + it as f64 * step).collect();
         return Ok(vec![call.like(0, ArrayD::from_shape_vec(vec![n], values)?)?]);
     }
     let whole = |idx: usize| call.maybe_scalar::<i64>(idx)?.with_context(|| format!("input {idx} is missing"));
-    let (start, step) = (whole(0)?, whole(2)?);
+    let (start, limit, step) = (whole(0)?, whole(1)?, whole(2)?);
+    ensure!(step != 0, "a range by {step} has no end");
+    // Of those that differ by more than the largest integer, too.
+    let distance = if step > 0 { i128::from(limit) - i128::from(start) } else { i128::from(start) - i128::from(limit) };
+    let n = distance.max(0).unsigned_abs().div_ceil(u128::from(step.unsigned_abs()));
+    let n = checked_len(&[usize::try_from(n).unwrap_or(usize::MAX)])?;
     let values: Vec<i64> = (0..n as i64).map(|it| start.wrapping_add(it.wrapping_mul(step))).collect();
     Ok(vec![tensor1(&values).cast_to_dt(datum_type)?.into_owned().into()])
+}
+
+/// The part of a tensor that Python's slices have: nothing where the start is behind the end.
+pub(super) fn slice(call: &Call<'_>) -> TractResult<Vec<Value>> {
+    let mut tensor = (**call.tensor(0)?).clone();
+    let list = |idx: usize, name: &str| {
+        Ok::<_, TractError>(match call.maybe_ints(idx)? {
+            Some(it) => it,
+            None => call.int_list(name).unwrap_or_default().to_vec(),
+        })
+    };
+    let (starts, ends, axes, steps) = (list(1, "starts")?, list(2, "ends")?, list(3, "axes")?, list(4, "")?);
+    ensure!(starts.len() == ends.len(), "{} starts and {} ends", starts.len(), ends.len());
+    for (idx, (start, end)) in starts.iter().zip(&ends).enumerate() {
+        let axis = call.axis(axes.get(idx).copied().unwrap_or(idx as i64), tensor.rank())?;
+        let step = steps.get(idx).copied().unwrap_or(1);
+        ensure!(step != 0, "the step of a slice is 0");
+        let len = i64::try_from(tensor.shape()[axis])?;
+        let bounds = if step > 0 { (0, len) } else { (-1, len - 1) };
+        let place = |it: &i64| (if *it < 0 { it.saturating_add(len) } else { *it }).clamp(bounds.0, bounds.1);
+        let (start, end) = (place(start), place(end));
+        let last = |it: &i64| if step > 0 { *it < end } else { *it > end };
+        let places = std::iter::successors(Some(start), |it| it.checked_add(step)).take_while(last);
+        let parts =
+            places.map(|it| tensor.slice(axis, it as usize, it as usize + 1)).collect::<TractResult<Vec<_>>>()?;
+        tensor = if parts.is_empty() {
+            let mut shape = tensor.shape().to_vec();
+            shape[axis] = 0;
+            Tensor::zero_dt(tensor.datum_type(), &shape)?
+        } else {
+            concat(&parts, axis)?
+        };
+    }
+    Ok(vec![tensor.into()])
 }
 
 pub(super) fn cumulative_product(call: &Call<'_>) -> TractResult<Vec<Value>> {

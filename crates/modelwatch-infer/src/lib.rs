@@ -52,4 +52,5 @@ pub use tensor::{HostTensor, Values};
 pub use tract::{
     MICRO_BATCH, NodeGraph, TractRuntime, audited_operators,
     guard::{guarded, one_line},
+    tensorflow_operators,
 };

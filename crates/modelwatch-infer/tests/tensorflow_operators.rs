@@ -3,70 +3,12 @@
 
 mod common;
 
-use common::{Npy, assert_within, batch, fixture, npz, numbers, threads};
-use modelwatch_infer::{InferError, Model, inspect};
-use prost::Message;
-use tract_tensorflow::tfpb::{
-    self,
-    tensorflow::{AttrValue, DataType, GraphDef, NodeDef, TensorProto, TensorShapeProto, tensor_shape_proto::Dim},
+use common::{
+    assert_within, batch, fixture, npz, numbers,
+    tensorflow::{FLAG, FLOAT, INTEGER, SHORT, cast, check, floats, integer, integers, load, op},
+    threads,
 };
-
-const FLOAT: DataType = DataType::DtFloat;
-const INTEGER: DataType = DataType::DtInt64;
-const SHORT: DataType = DataType::DtInt32;
-const FLAG: DataType = DataType::DtBool;
-
-fn shape(dims: &[i64]) -> TensorShapeProto {
-    TensorShapeProto { dim: dims.iter().map(|&size| Dim { size, name: String::new() }).collect(), unknown_rank: false }
-}
-
-fn constant(name: &str, dtype: DataType, tensor: TensorProto) -> NodeDef {
-    let value = AttrValue::from(TensorProto { dtype: dtype.into(), ..tensor });
-    tfpb::node().name(name).op("Const").attr("dtype", dtype).attr("value", value)
-}
-
-fn integers(name: &str, values: &[i32]) -> NodeDef {
-    let tensor_shape = Some(shape(&[values.len() as i64]));
-    constant(name, SHORT, TensorProto { tensor_shape, int_val: values.to_vec(), ..Default::default() })
-}
-
-fn integer(name: &str, value: i32) -> NodeDef {
-    constant(name, SHORT, TensorProto { tensor_shape: Some(shape(&[])), int_val: vec![value], ..Default::default() })
-}
-
-fn floats(name: &str, dims: &[i64], values: &[f32]) -> NodeDef {
-    let tensor_shape = Some(shape(dims));
-    constant(name, FLOAT, TensorProto { tensor_shape, float_val: values.to_vec(), ..Default::default() })
-}
-
-fn op(name: &str, op: &str, inputs: &[&str]) -> NodeDef {
-    inputs.iter().fold(tfpb::node().name(name).op(op), |node, it| node.input(*it))
-}
-
-fn cast(name: &str, input: &str, from: DataType, to: DataType) -> NodeDef {
-    op(name, "Cast", &[input]).attr("SrcT", from).attr("DstT", to)
-}
-
-/// Writes a model from rows `x` of these dimensions to `out`, which is `y`.
-fn load(row: &[i64], nodes: Vec<NodeDef>) -> Result<Model, InferError> {
-    let x = tfpb::node().name("x").op("Placeholder").attr("dtype", FLOAT).attr("shape", shape(&[&[-1], row].concat()));
-    let out = op("out", "Identity", &["y"]).attr("T", FLOAT);
-    let node = [vec![x], nodes, vec![out]].concat();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.pb");
-    std::fs::write(&path, GraphDef { node, ..Default::default() }.encode_to_vec()).unwrap();
-    Model::load(&path)
-}
-
-fn check(what: &str, row: &[i64], nodes: Vec<NodeDef>, x: &[f64], wanted: &[f64]) {
-    let model = load(row, nodes).unwrap_or_else(|it| panic!("{what}: {it}"));
-    let width: i64 = row.iter().product();
-    let dims: Vec<usize> = row.iter().map(|it| *it as usize).collect();
-    let x = Npy { shape: [&[x.len() / width as usize], &*dims].concat(), values: x.to_vec() };
-    let answer = model.run(&batch(&[("x", &x)]), threads(1)).unwrap_or_else(|it| panic!("{what}: {it}"));
-    assert_within(1e-6, what, &numbers(answer.column(0)), wanted);
-    assert_eq!(model.warnings(), [""; 0], "{what}");
-}
+use modelwatch_infer::{InferError, Model, inspect};
 
 #[test]
 fn axes_are_added_where_tensorflow_adds_them() {

@@ -31,6 +31,7 @@ mod nnef;
 mod nodes;
 mod onnx;
 mod ops;
+mod page;
 mod places;
 mod plan;
 mod post_transform;
@@ -59,7 +60,7 @@ use std::{
 
 use modelwatch_tensors::heap;
 
-pub use self::{audited::audited_operators, nodes::NodeGraph};
+pub use self::{audited::audited_operators, nodes::NodeGraph, page::tensorflow_operators};
 pub(crate) use self::{preflight::ExternalData, signatures::listed};
 use self::{self_tests::SelfTests, source::Examined};
 use crate::{

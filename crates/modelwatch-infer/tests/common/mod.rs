@@ -5,6 +5,7 @@ pub(crate) mod cost;
 pub(crate) mod networks;
 pub(crate) mod process;
 pub(crate) mod proto;
+pub(crate) mod tensorflow;
 
 use std::{
     collections::HashMap,

@@ -38,8 +38,20 @@ pub(super) trait Variables {
     fn value(&self, handle: &NodeDef) -> Result<TensorProto, Refusal>;
 }
 
+/// The variables themselves.
+pub(in crate::tract) const HANDLES: [&str; 3] = ["VarHandleOp", "VariableV2", "Variable"];
+
+/// What takes the values of variables.
+pub(in crate::tract) const READERS: [&str; 2] = ["ReadVariableOp", "ResourceGather"];
+
+/// What calls a function that it names.
+pub(in crate::tract) const CALLS: [&str; 2] = ["PartitionedCall", "StatefulPartitionedCall"];
+
+/// What calls one of two functions.
+pub(in crate::tract) const CONDITIONALS: [&str; 2] = ["If", "StatelessIf"];
+
 /// Operators that pass their first input on, at inference.
-const TRANSPARENT: [&str; 10] = [
+pub(in crate::tract) const TRANSPARENT: [&str; 10] = [
     "Identity",
     "IdentityN",
     "StopGradient",
@@ -193,7 +205,7 @@ impl<'a> Inliner<'a> {
         let single = |value| Outputs::Replaced(HashMap::from([(0, value)]));
         let missing = || Refusal::Malformed(format!("node `{}` ({}) lacks an input", node.name, node.op));
         match &*node.op {
-            "VarHandleOp" | "VariableV2" | "Variable" => Ok(single(Value::Variable(node))),
+            op if HANDLES.contains(&op) => Ok(single(Value::Variable(node))),
             op if TRANSPARENT.contains(&op) => {
                 let pass = |&slot: &usize| Ok((slot, inputs.get(slot).cloned().ok_or_else(missing)?));
                 Ok(Outputs::Replaced(needed.iter().map(pass).collect::<Result<_, Refusal>>()?))
@@ -206,10 +218,8 @@ impl<'a> Inliner<'a> {
                 let [params, indices] = <[_; 2]>::try_from(inputs).map_err(|_| missing())?;
                 Ok(Outputs::Node(self.gather(body, node, params, indices)?))
             }
-            "PartitionedCall" | "StatefulPartitionedCall" => {
-                self.call(body, node, function_name(node, "f")?, inputs, needed)
-            }
-            "If" | "StatelessIf" => {
+            op if CALLS.contains(&op) => self.call(body, node, function_name(node, "f")?, inputs, needed),
+            op if CONDITIONALS.contains(&op) => {
                 let mut inputs = inputs.into_iter();
                 let condition = inputs.next().ok_or_else(missing)?;
                 let branch = match self.truth(&condition) {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tract_tensorflow::tfpb::{self, tensorflow::GraphDef};
 
+pub(super) use self::functions::{CALLS, CONDITIONALS, HANDLES, READERS, TRANSPARENT};
 use self::{
     functions::{Inliner, Refusal},
     proto::{MetaGraph, SavedModel},

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use tract_onnx::{
-    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tvec},
+    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tensor0, tvec},
     tract_core::ops::{
-        array::{Gather, MultiBroadcastTo, Pad, PadMode, Slice, Tile, TypedConcat},
+        array::{Gather, MultiBroadcastTo, Pad, PadMode, Slice, Tile, Topk, TypedConcat},
         cast::{cast, wire_cast},
         change_axes::{AxisOp, perm_to_ops},
+        downsample::Downsample,
     },
     tract_hir::{
         infer::InferenceOp,
@@ -22,7 +23,7 @@ use tract_tensorflow::{
     tfpb::tensorflow::NodeDef,
 };
 
-use super::{data_type, int};
+use super::{data_type, int, text};
 use crate::tract::{
     axes::{constant_integers, resolve_axes, resolve_axis},
     limits::MAX_ELEMENTS,
@@ -39,6 +40,9 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("GatherV2", |_, _| Ok(wired("GatherV2", &[2], gather)));
     register.insert("Pad", |_, _| Ok(wired("Pad", &[1], pad)));
     register.insert("PadV2", |_, _| Ok(wired("PadV2", &[1, 2], pad)));
+    register.insert("MirrorPad", mirror_pad);
+    register.insert("ReverseV2", |_, _| Ok(wired("ReverseV2", &[1], reverse)));
+    register.insert("TopKV2", top);
     register.insert("Transpose", |_, _| Ok(wired("Transpose", &[1], transpose)));
     register.insert("Tile", |_, _| Ok(wired("Tile", &[1], tile)));
     register.insert("BroadcastTo", |_, _| Ok(wired("BroadcastTo", &[1], broadcast)));
@@ -86,6 +90,70 @@ fn pad(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult
     let padded = |(dim, (before, after)): (&TDim, &(usize, usize))| dim.clone() + before.to_dim() + after.to_dim();
     check_size(prefix, model, inputs[0], fact.shape.iter().zip(&pads).map(padded))?;
     model.wire_node(prefix, Pad { pads, mode: PadMode::Constant(value) }, &inputs[..1])
+}
+
+/// Puts around a tensor what lies behind its edges, as a mirror shows it: with the edges themselves, or without.
+fn mirror_pad(_context: &ParsingContext, node: &NodeDef) -> Built {
+    let first = match text(node, "mode") {
+        Some("REFLECT") => 1,
+        Some("SYMMETRIC") => 0,
+        other => bail!("node `{}` (MirrorPad) has the unknown mode {other:?}", node.name),
+    };
+    Ok(wired("MirrorPad", &[1], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 2, "a pad has {} inputs", inputs.len());
+        let fact = model.outlet_fact(inputs[0])?.clone();
+        let amounts = constant_integers(model, inputs[1])?;
+        ensure!(amounts.len() == 2 * fact.rank(), "a pad has {} amounts for rank {}", amounts.len(), fact.rank());
+        let mut wire = inputs[0];
+        for (axis, &amounts) in amounts.as_chunks::<2>().0.iter().enumerate().filter(|it| *it.1 != [0, 0]) {
+            let len = fact.shape[axis].to_i64().context("the length of an axis is not known")?;
+            let [before, after] = amounts;
+            ensure!(
+                amounts.iter().all(|it| (0..=len - first).contains(it)),
+                "{before} and {after} numbers are mirrored around {len}"
+            );
+            let sides = [(before, first..first + before), (after, len - first - after..len - first)];
+            let mut parts = tvec!(wire);
+            for (idx, (_, range)) in sides.into_iter().enumerate().filter(|it| it.1.0 > 0) {
+                let name = format!("{prefix}.{axis}.{idx}");
+                let op = Slice { axis, start: range.start.into(), end: range.end.into() };
+                let side = model.wire_node(format!("{name}.part"), op, &[wire])?;
+                let side = model.wire_node(name, Downsample::new(axis, -1, 0), &side)?[0];
+                parts.insert(if idx == 0 { 0 } else { parts.len() }, side);
+            }
+            wire = model.wire_node(format!("{prefix}.{axis}"), TypedConcat::new(axis), &parts)?[0];
+        }
+        Ok(tvec!(wire))
+    }))
+}
+
+/// Turns axes around.
+fn reverse(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    ensure!(inputs.len() == 2, "ReverseV2 has {} inputs", inputs.len());
+    let axes = resolve_axes(&constant_integers(model, inputs[1])?, model.outlet_fact(inputs[0])?.rank())?;
+    let mut wire = tvec!(inputs[0]);
+    for axis in axes {
+        wire = model.wire_node(format!("{prefix}.{axis}"), Downsample::new(axis, -1, 0), &wire)?;
+    }
+    Ok(wire)
+}
+
+/// The largest numbers along the last axis, and their places.
+fn top(_context: &ParsingContext, node: &NodeDef) -> Built {
+    let dtype = data_type(node, "index_type").and_then(|it| DatumType::try_from(it).ok()).unwrap_or(DatumType::I32);
+    Ok(several("TopKV2", 2, &[1], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 2, "TopKV2 has {} inputs", inputs.len());
+        let fact = model.outlet_fact(inputs[0])?.clone();
+        let axis = fact.rank().checked_sub(1).context("a number alone has no axis")?;
+        let k = one(model, inputs[1])?;
+        let len = fact.shape[axis].to_i64().context("the length of an axis is not known")?;
+        ensure!((0..=len).contains(&k), "{k} of {len} numbers are wanted");
+        let n = model.add_const(format!("{prefix}.k"), tensor0(k))?;
+        let op = Topk { axis, largest: true, fallback_k: k.to_dim() };
+        let found = model.wire_node(format!("{prefix}.found"), op, &[inputs[0], n])?;
+        let places = model.wire_node(prefix, cast(dtype), &found[1..2])?;
+        Ok(tvec!(found[0], places[0]))
+    }))
 }
 
 fn transpose(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -149,8 +217,8 @@ fn reduce(node: &NodeDef, reducer: Reducer) -> Built {
             Reducer::Sum => Some(Taken::Sum),
             _ => None,
         };
-        let is_of_integers = fact.datum_type == DatumType::TDim || adds_in_too_few_bits(fact.datum_type);
-        if let Some(taken) = taken.filter(|_| is_of_integers) {
+        let overflows = matches!(fact.datum_type, DatumType::TDim | DatumType::F16);
+        if let Some(taken) = taken.filter(|_| overflows || adds_in_too_few_bits(fact.datum_type)) {
             let axes = resolve_axes(&axes, fact.rank())?;
             return wire_integers(prefix, model, input, Fold { axes, taken }, keeps);
         }

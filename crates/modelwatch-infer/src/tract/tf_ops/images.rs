@@ -1,11 +1,14 @@
-//! Operators that make images larger or smaller.
+//! Operators that make images larger or smaller, or move numbers between their axes and channels.
 
 use tract_onnx::{
-    prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedModel, tensor1},
-    tract_core::ops::nn::{CoordTransformer, Interpolator, Nearest, Resize},
+    prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedModel, tensor1, tvec},
+    tract_core::ops::{
+        change_axes::AxisOp,
+        nn::{CoordTransformer, Interpolator, Nearest, Resize},
+    },
     tract_hir::{
         infer::InferenceOp,
-        internal::{TractErrorContext, ensure},
+        internal::{ToDim, TractErrorContext, ensure},
     },
 };
 use tract_tensorflow::{
@@ -13,6 +16,7 @@ use tract_tensorflow::{
     tfpb::tensorflow::NodeDef,
 };
 
+use super::int;
 use crate::tract::{axes::constant_integers, wired::wired};
 
 type Built = TractResult<Box<dyn InferenceOp>>;
@@ -20,6 +24,53 @@ type Built = TractResult<Box<dyn InferenceOp>>;
 pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("ResizeBilinear", resize);
     register.insert("ResizeNearestNeighbor", resize);
+    register.insert("DepthToSpace", |_, node| blocks(node, true));
+    register.insert("SpaceToDepth", |_, node| blocks(node, false));
+}
+
+/// Lays the channels of a pixel out as a block of pixels, or the other way around; channels are last.
+fn blocks(node: &NodeDef, to_space: bool) -> Built {
+    /// Far above what is used; its square is a number of channels.
+    const MAX: usize = 1 << 10;
+    let size = usize::try_from(int(node, "block_size").unwrap_or(0)).ok().filter(|it| (1..=MAX).contains(it));
+    let size = size.with_context(|| format!("node `{}` ({}) has blocks of another size", node.name, node.op))?;
+    Ok(wired(node.op.clone(), &[], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 1, "blocks are made of {} inputs", inputs.len());
+        let fact = model.outlet_fact(inputs[0])?.clone();
+        ensure!(fact.rank() == 4, "an image of rank {}", fact.rank());
+        let dims = fact.shape.as_concrete().context("the shape of the images is not known")?;
+        let (height, width, channels) = (dims[1], dims[2], dims[3]);
+        let fits = if to_space {
+            [channels.is_multiple_of(size * size); 2]
+        } else {
+            [height, width].map(|it| it.is_multiple_of(size))
+        };
+        ensure!(fits == [true; 2], "{dims:?} does not come out even in blocks of {size}");
+        let split = |axis: usize, from: &[usize], to: &[usize]| {
+            let [from, to] = [from, to].map(|it| it.iter().map(|it| it.to_dim()).collect());
+            AxisOp::Reshape(axis, from, to)
+        };
+        let steps = if to_space {
+            [
+                split(3, &[channels], &[size, size, channels / (size * size)]),
+                AxisOp::Move(3, 2),
+                split(1, &[height, size], &[height * size]),
+                split(2, &[width, size], &[width * size]),
+            ]
+        } else {
+            [
+                split(1, &[height], &[height / size, size]),
+                split(3, &[width], &[width / size, size]),
+                AxisOp::Move(2, 3),
+                split(3, &[size, size, channels], &[size * size * channels]),
+            ]
+        };
+        let mut wire = tvec!(inputs[0]);
+        for (idx, step) in steps.into_iter().enumerate() {
+            wire = model.wire_node(format!("{prefix}.{idx}"), step, &wire)?;
+        }
+        Ok(wire)
+    }))
 }
 
 /// Of images with their channels last.

@@ -3,68 +3,150 @@
 mod arrays;
 mod choices;
 mod constant;
+mod convolutions;
 mod images;
 mod numbers;
 mod shapes;
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write,
+};
 
 use tract_tensorflow::{
     Tensorflow,
+    model::TfOpRegister,
     tfpb::tensorflow::{DataType, NodeDef, attr_value::Value},
 };
 
 use super::{
     lengths,
     limits::{MAX_ELEMENTS, MAX_REPEATED},
+    saved_model::{CALLS, CONDITIONALS, HANDLES, READERS, TRANSPARENT},
 };
 
 /// Returns tract's TensorFlow reader with these operators in place of its own.
 pub(super) fn tensorflow() -> Tensorflow {
     let mut res = tract_tensorflow::tensorflow();
-    res.op_register.insert("Const", constant::build);
-    res.op_register.insert("Shape", |_, _| Ok(lengths::shape()));
-    arrays::register(&mut res.op_register);
-    choices::register(&mut res.op_register);
-    images::register(&mut res.op_register);
-    numbers::register(&mut res.op_register);
-    shapes::register(&mut res.op_register);
+    register(&mut res.op_register);
     res
+}
+
+fn register(register: &mut TfOpRegister) {
+    register.insert("Const", constant::build);
+    register.insert("Shape", |_, _| Ok(lengths::shape()));
+    arrays::register(register);
+    choices::register(register);
+    convolutions::register(register);
+    images::register(register);
+    numbers::register(register);
+    shapes::register(register);
 }
 
 /// Returns the operators that cannot be run, or would be run wrongly, each with its node.
 pub(super) fn obstacles(nodes: &[NodeDef]) -> Vec<(String, String)> {
     let known = tensorflow().op_register.0;
     let fault = |node: &NodeDef| match &*node.op {
-        // Nodes that compute nothing are dropped with everything else that no output needs.
-        "NoOp" | "NextIteration" => None,
-        "If" | "StatelessIf" => Some(format!("{} on a condition that depends on the data", node.op)),
+        op if DROPPED.contains(&op) => None,
         "Const" => constant::fault(node),
-        "RandomUniform" | "RandomUniformInt" => Some(format!("{}: random outputs cannot be compared", node.op)),
-        op if !known.contains_key(op) => Some(op.to_owned()),
-        op => wrong(node).map(|it| format!("{op} with {it}")),
+        op => wrong(node).map(|it| format!("{op}{it}")).or_else(|| (!known.contains_key(op)).then(|| op.to_owned())),
     };
     nodes.iter().filter_map(|it| Some((fault(it)?, it.name.clone()))).collect()
 }
 
-/// Returns what about this node is computed wrongly.
+/// Those that compute nothing, and go with everything else that no output needs.
+const DROPPED: [&str; 2] = ["NoOp", "NextIteration"];
+
+/// What is refused of operators that are run otherwise.
+struct Refusal {
+    operators: &'static [&'static str],
+    /// When it is refused, or always where nothing is said.
+    when: &'static str,
+    /// Returns what is said of a node behind its operator, if it is refused.
+    fault: fn(&NodeDef) -> Option<String>,
+}
+
+const fn refusal(
+    operators: &'static [&'static str],
+    when: &'static str,
+    fault: fn(&NodeDef) -> Option<String>,
+) -> Refusal {
+    Refusal { operators, when, fault }
+}
+
+const REFUSALS: [Refusal; 7] = [
+    refusal(&["GatherV2"], "`batch_dims` other than 0", |node| {
+        int(node, "batch_dims").filter(|it| *it != 0).map(|it| format!(" with batch_dims = {it}"))
+    }),
+    refusal(
+        &["BiasAdd", "DepthToSpace", "SpaceToDepth", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"],
+        "`data_format` other than NHWC",
+        |node| text(node, "data_format").filter(|it| *it != "NHWC").map(|it| format!(" with data_format = {it:?}")),
+    ),
+    // The usual value, where the file says nothing, is to train.
+    refusal(&["FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"], "`is_training`", |node| {
+        let trains = !matches!(attribute(node, "is_training"), Some(Value::B(false)));
+        trains.then(|| " with is_training = true".to_owned())
+    }),
+    refusal(
+        &[
+            "AvgPool",
+            "AvgPool3D",
+            "Conv2D",
+            "Conv2DBackpropInput",
+            "Conv3D",
+            "Conv3DBackpropInputV2",
+            "DepthwiseConv2dNative",
+            "MaxPool",
+            "MaxPool3D",
+        ],
+        "`padding` other than SAME and VALID",
+        |node| {
+            let other = text(node, "padding").filter(|it| !matches!(*it, "SAME" | "VALID"));
+            other.map(|it| format!(" with padding = {it:?}"))
+        },
+    ),
+    refusal(&["Einsum"], "a letter twice in one term of `equation`", |node| {
+        let equation = text(node, "equation")?;
+        let repeats = |term: &str| term.char_indices().any(|(at, it)| it.is_alphabetic() && term[..at].contains(it));
+        equation.split([',', '>']).any(repeats).then(|| format!(" with equation = {equation:?}"))
+    }),
+    refusal(&["If", "StatelessIf"], "a condition that depends on the data", |_| {
+        Some(" on a condition that depends on the data".to_owned())
+    }),
+    refusal(&["RandomUniform", "RandomUniformInt"], "", |_| Some(": random outputs cannot be compared".to_owned())),
+];
+
+/// Returns what about this node is refused.
 fn wrong(node: &NodeDef) -> Option<String> {
-    let is_nchw = || text(node, "data_format").filter(|it| *it == "NCHW").map(|_| "data_format = \"NCHW\"".to_owned());
-    let is_set = |name: &str| int(node, name).filter(|it| *it != 0).map(|it| format!("{name} = {it}"));
-    match &*node.op {
-        "GatherV2" => is_set("batch_dims"),
-        "BiasAdd" => is_nchw(),
-        "FusedBatchNorm" | "FusedBatchNormV2" | "FusedBatchNormV3" => {
-            // The usual value, where the file says nothing, is to train.
-            let trains = !matches!(attribute(node, "is_training"), Some(Value::B(false)));
-            if trains { Some("is_training = true".to_owned()) } else { is_nchw() }
-        }
-        "Conv2D" | "DepthwiseConv2dNative" | "MaxPool" | "AvgPool" => {
-            text(node, "padding").filter(|it| !matches!(*it, "SAME" | "VALID")).map(|it| format!("padding = {it:?}"))
-        }
-        "Einsum" => text(node, "equation").filter(|it| it.contains("...")).map(|it| format!("equation = {it:?}")),
-        _ => None,
+    REFUSALS.iter().filter(|it| it.operators.contains(&&*node.op)).find_map(|it| (it.fault)(node))
+}
+
+/// Returns a table in Markdown of the operators of TensorFlow that are run, by what, and what is refused of them.
+pub(super) fn table() -> String {
+    let mut ours = TfOpRegister::default();
+    register(&mut ours);
+    let all = tensorflow().op_register.0;
+    let lists = [&DROPPED[..], &CALLS, &CONDITIONALS, &HANDLES, &READERS, &TRANSPARENT].into_iter().flatten().copied();
+    let names: BTreeSet<&str> = all.keys().map(|it| &**it).chain(lists).collect();
+    let mut res = "| operator | run by | refused |\n|---|---|---|\n".to_owned();
+    for name in names {
+        let refusals: Vec<&Refusal> = REFUSALS.iter().filter(|it| it.operators.contains(&name)).collect();
+        let refused: Vec<&str> = refusals.iter().map(|it| it.when).filter(|it| !it.is_empty()).collect();
+        let by = match name {
+            _ if refusals.iter().any(|it| it.when.is_empty()) => "refused by name",
+            _ if DROPPED.contains(&name) => "left out: it computes nothing",
+            _ if CALLS.contains(&name) || CONDITIONALS.contains(&name) => "its function, put in its place",
+            _ if HANDLES.contains(&name) || READERS.contains(&name) => {
+                "constants, read from the variables of a SavedModel"
+            }
+            _ if TRANSPARENT.contains(&name) && !all.contains_key(name) => "passed on, in a SavedModel",
+            _ if ours.0.contains_key(name) => "modelwatch",
+            _ => "tract",
+        };
+        let _ = writeln!(res, "| {name} | {by} | {} |", refused.join("; "));
     }
+    res
 }
 
 /// Fails with what is past which limit, if the constants of a graph, or what it makes of them, do not fit in memory.

@@ -1,10 +1,11 @@
 //! Operators on numbers: activations, normalization, products.
 //!
-//! tract softens all axes but the first together, ignores the dilations of `Conv2D`, and takes the sign of a remainder from the dividend.
+//! tract softens all axes but the first together, and takes the sign of a remainder from the dividend.
 
 use tract_onnx::{
     prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tensor0, tvec},
     tract_core::ops::{
+        array::CumSum,
         binary::TypedBinOp,
         cast::cast,
         change_axes::wire_with_rank_broadcast,
@@ -13,26 +14,27 @@ use tract_onnx::{
     },
     tract_hir::{
         infer::InferenceOp,
-        internal::{AxesMapping, TypedOp, bail, ensure, expand},
+        internal::{AxesMapping, TDim, TractErrorContext, TypedOp, bail, ensure, expand},
         ops::{
             activations::{Elu, LeakyRelu, Selu},
             binary::BinIntoHir,
-            cnn::Conv,
             element_wise::ElementWiseIntoHir,
             identity::Identity,
             logic, math,
             matmul::MatMulInference,
-            nn::{DataFormat, LayerSoftmax},
+            nn::LayerSoftmax,
         },
     },
 };
 use tract_tensorflow::{
     model::{ParsingContext, TfOpRegister},
-    ops::nn::{data_format, fused_batch_norm::fused_batch_norm, padding, strides},
+    ops::nn::fused_batch_norm::fused_batch_norm,
     tfpb::tensorflow::NodeDef,
 };
 
+use super::arrays::one;
 use crate::tract::{
+    axes::resolve_axis,
     double::Double,
     ops::{log_softmax_along, of_numbers},
     wired::{several, wired},
@@ -45,14 +47,26 @@ const SELU_ALPHA: f32 = 1.673_263_2;
 const SELU_SCALE: f32 = 1.050_701;
 
 pub(super) fn register(register: &mut TfOpRegister) {
+    register.insert("Acos", |_, _| Ok(math::acos().into_hir()));
+    register.insert("Acosh", |_, _| Ok(math::acosh().into_hir()));
+    register.insert("Asin", |_, _| Ok(math::asin().into_hir()));
+    register.insert("Asinh", |_, _| Ok(math::asinh().into_hir()));
+    register.insert("Atan", |_, _| Ok(math::atan().into_hir()));
+    register.insert("Atanh", |_, _| Ok(math::atanh().into_hir()));
+    register.insert("Cos", |_, _| Ok(math::cos().into_hir()));
+    register.insert("Cosh", |_, _| Ok(math::cosh().into_hir()));
     register.insert("Erf", |_, _| Ok(math::erf().into_hir()));
     register.insert("Exp", |_, _| Ok(math::exp().into_hir()));
     register.insert("Floor", |_, _| Ok(math::floor().into_hir()));
     register.insert("Reciprocal", |_, _| Ok(math::recip().into_hir()));
+    register.insert("Rint", |_, _| Ok(math::round_half_to_even().into_hir()));
     register.insert("Round", |_, _| Ok(math::round_half_to_even().into_hir()));
     register.insert("Sign", |_, _| Ok(math::sign().into_hir()));
+    register.insert("Sin", |_, _| Ok(math::sin().into_hir()));
+    register.insert("Sinh", |_, _| Ok(math::sinh().into_hir()));
     register.insert("Sqrt", |_, _| Ok(math::sqrt().into_hir()));
     register.insert("Square", |_, _| Ok(math::square().into_hir()));
+    register.insert("Tan", |_, _| Ok(math::tan().into_hir()));
     register.insert("LogicalNot", |_, _| Ok(logic::not().into_hir()));
     register.insert("NotEqual", |_, _| Ok(logic::CompNE.into_hir()));
 
@@ -72,15 +86,17 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("Expm1", |_, _| Ok(of_numbers(Double::Expm1, "Expm1")));
     register.insert("Log1p", |_, _| Ok(of_numbers(Double::Log1p, "Log1p")));
     register.insert("Softplus", |_, _| Ok(of_numbers(Double::Softplus, "Softplus")));
+    register.insert("ClipByValue", |_, _| Ok(wired("ClipByValue", &[], clip)));
+    register.insert("Cumsum", |_, node| running_sum(node));
     register.insert("Erfc", |_, _| Ok(wired("Erfc", &[], erfc)));
     register.insert("FloorDiv", |_, _| Ok(wired("FloorDiv", &[], floor_div)));
     register.insert("FloorMod", |_, _| Ok(wired("FloorMod", &[], floor_mod)));
+    register.insert("Softsign", |_, _| Ok(wired("Softsign", &[], softsign)));
     register.insert("SquaredDifference", |_, _| Ok(wired("SquaredDifference", &[], squared_difference)));
 
     for op in ["BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"] {
         register.insert(op, batch_mat_mul);
     }
-    register.insert("Conv2D", conv_2d);
     register.insert("Einsum", einsum);
     register.insert("FusedBatchNormV2", fused_batch_norm);
     register.insert("FusedBatchNormV3", fused_batch_norm);
@@ -192,23 +208,76 @@ fn batch_mat_mul(_context: &ParsingContext, node: &NodeDef) -> Built {
     Ok(expand(product))
 }
 
-fn conv_2d(_context: &ParsingContext, node: &NodeDef) -> Built {
-    let (strides, format) = (strides(node)?, data_format(node)?);
-    let dilations = node.get_attr_opt_list_int::<usize>("dilations")?.unwrap_or_else(|| vec![1; 4]);
-    ensure!(dilations.len() == 4, "node `{}` (Conv2D) has {} dilations", node.name, dilations.len());
-    let spatial = if format == DataFormat::NHWC { 1..3 } else { 2..4 };
-    let conv = Conv::default().hwio().padding(padding(node)?);
-    let conv = conv.strides(strides[spatial.clone()].into()).dilations(dilations[spatial].into());
-    Ok(expand(if format == DataFormat::NHWC { conv.nhwc() } else { conv }))
-}
-
 fn einsum(_context: &ParsingContext, node: &NodeDef) -> Built {
-    let equation = node.get_attr_str("equation")?;
-    ensure!(!equation.contains("..."), "node `{}` (Einsum) has an ellipsis", node.name);
-    let axes: AxesMapping = equation.replace(' ', "").parse()?;
+    let equation = node.get_attr_str("equation")?.replace(' ', "");
     Ok(wired("Einsum", &[], move |prefix, model, inputs| {
+        let shapes: Vec<TVec<TDim>> =
+            inputs.iter().map(|it| Ok(model.outlet_fact(*it)?.shape.to_tvec())).collect::<TractResult<_>>()?;
+        let axes: AxesMapping = spelled_out(&equation, &shapes)?.parse()?;
         ensure!(inputs.len() == axes.input_count(), "Einsum has {} inputs", inputs.len());
         let operating_dt: DatumType = model.outlet_fact(inputs[0])?.datum_type;
-        model.wire_node(prefix, EinSum { axes: axes.clone(), operating_dt, q_params: None }, inputs)
+        model.wire_node(prefix, EinSum { axes, operating_dt, q_params: None }, inputs)
+    }))
+}
+
+/// Returns an equation with letters for the axes that an ellipsis stands for.
+fn spelled_out(equation: &str, shapes: &[TVec<TDim>]) -> TractResult<String> {
+    const ELLIPSIS: &str = "...";
+    if !equation.contains(ELLIPSIS) {
+        return Ok(equation.to_owned());
+    }
+    let (inputs, output) = equation.split_once("->").context("the equation has no output")?;
+    let terms: Vec<&str> = inputs.split(',').collect();
+    ensure!(terms.len() == shapes.len(), "Einsum has {} inputs", shapes.len());
+    let letters: Vec<char> = ('A'..='Z').filter(|it| !equation.contains(*it)).collect();
+    let mut dims: Vec<Option<TDim>> = Vec::new();
+    let mut res = Vec::new();
+    for (term, shape) in terms.iter().zip(shapes) {
+        let Some((before, after)) = term.split_once(ELLIPSIS) else {
+            res.push((*term).to_owned());
+            continue;
+        };
+        let n = shape.len().checked_sub(before.len() + after.len());
+        let n = n.with_context(|| format!("`{term}` has more axes than {shape:?}"))?;
+        ensure!(n <= letters.len(), "an ellipsis stands for {n} axes");
+        dims.resize(dims.len().max(n), None);
+        // The last axes of one are those of the others.
+        for (at, dim) in shape[before.len()..before.len() + n].iter().rev().enumerate() {
+            let known = dims[at].get_or_insert_with(|| dim.clone());
+            ensure!(known == dim, "axes of {known} and {dim} under an ellipsis are not the same");
+        }
+        let own: String = letters[..n].iter().rev().collect();
+        res.push(format!("{before}{own}{after}"));
+    }
+    let all: String = letters[..dims.len()].iter().rev().collect();
+    Ok(format!("{}->{}", res.join(","), output.replacen(ELLIPSIS, &all, 1)))
+}
+
+/// The number over 1 more than its magnitude.
+fn softsign(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    let [x] = arguments(inputs)?;
+    let mut chain = Chain::new(prefix, model);
+    let one = chain.number(1.0, x)?;
+    let magnitude = chain.add(math::abs(), &[x])?;
+    let sum = chain.add(math::add(), &[magnitude, one])?;
+    Ok(tvec!(chain.add(math::div(), &[x, sum])?))
+}
+
+/// A number no less than one and no more than another.
+fn clip(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    let [x, least, most] = arguments(inputs)?;
+    let mut chain = Chain::new(prefix, model);
+    let above = chain.add(math::max(), &[x, least])?;
+    Ok(tvec!(chain.add(math::min(), &[above, most])?))
+}
+
+/// Running sums along an axis.
+fn running_sum(node: &NodeDef) -> Built {
+    let flag = |name: &str| Ok::<_, tract_onnx::prelude::TractError>(node.get_attr_opt_bool(name)?.unwrap_or(false));
+    let (exclusive, reverse) = (flag("exclusive")?, flag("reverse")?);
+    Ok(wired("Cumsum", &[1], move |prefix, model, inputs| {
+        let [x, axis] = arguments(inputs)?;
+        let axis = resolve_axis(one(model, axis)?, model.outlet_fact(x)?.rank())?;
+        model.wire_node(prefix, CumSum { axis, exclusive, reverse }, &[x])
     }))
 }

@@ -23,7 +23,7 @@ use tract_onnx::{
     tract_hir::internal::{TractErrorContext, bail, ensure},
 };
 use tract_tflite::tflite::{
-    BuiltinOperator, Model, Operator, OperatorCode, SignatureDef, SubGraph, Tensor, TensorType,
+    BuiltinOperator, Model, Operator, OperatorCode, SignatureDef, StridedSliceOptions, SubGraph, Tensor, TensorType,
 };
 
 use self::{
@@ -401,12 +401,46 @@ fn fault(operator: Option<BuiltinOperator>, node: Operator<'_>) -> Option<String
         return Some(String::new());
     }
     let options = node.builtin_options_as_strided_slice_options()?;
-    let masks = [
-        ("shrink_axis_mask", options.shrink_axis_mask()),
-        ("new_axis_mask", options.new_axis_mask()),
-        ("ellipsis_mask", options.ellipsis_mask()),
-    ];
-    masks.into_iter().find(|(_, it)| *it != 0).map(|(mask, _)| format!(" with {mask}"))
+    REFUSED_MASKS.iter().find(|(_, of)| of(&options) != 0).map(|(mask, _)| format!(" with {mask}"))
+}
+
+/// How a mask of a slice is read.
+type MaskOf = fn(&StridedSliceOptions<'_>) -> i32;
+
+/// The masks of a slice that it is refused with, unless it is computed of shapes.
+const REFUSED_MASKS: [(&str, MaskOf); 3] = [
+    ("shrink_axis_mask", |it| it.shrink_axis_mask()),
+    ("new_axis_mask", |it| it.new_axis_mask()),
+    ("ellipsis_mask", |it| it.ellipsis_mask()),
+];
+
+/// Returns a table in Markdown of the operators that are run, by what, and what is refused of them; and those that are not.
+pub(super) fn table() -> [String; 2] {
+    let mut lines: Vec<(&str, BuiltinOperator)> =
+        BuiltinOperator::ENUM_VALUES.iter().filter_map(|it| Some((it.variant_name()?, *it))).collect();
+    lines.sort_unstable();
+    let mut res = "| operator | run by | refused |\n|---|---|---|\n".to_owned();
+    let mut refused = Vec::new();
+    for (name, operator) in lines {
+        let is_of_shapes = operator == BuiltinOperator::SHAPE || shapes::is_foldable(operator);
+        let by = match (SUPPORTED.contains(&operator), is_of_shapes) {
+            (true, false) => "tract",
+            (true, true) => "tract; modelwatch where it is computed of shapes",
+            (false, true) => "modelwatch where it is computed of shapes",
+            (false, false) => {
+                refused.push(name);
+                continue;
+            }
+        };
+        let masks: Vec<&str> = REFUSED_MASKS.iter().map(|it| it.0).collect();
+        let when = match operator {
+            BuiltinOperator::STRIDED_SLICE => format!("`{}` other than 0, of what is not a shape", masks.join("`, `")),
+            _ if !SUPPORTED.contains(&operator) => "of what is not a shape".to_owned(),
+            _ => String::new(),
+        };
+        res.push_str(&format!("| {name} | {by} | {when} |\n"));
+    }
+    [res, refused.join(", ")]
 }
 
 fn datum_type(tensor: Tensor<'_>) -> TractResult<DatumType> {

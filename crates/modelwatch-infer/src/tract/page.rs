@@ -1,0 +1,45 @@
+//! The page `docs/tensorflow-operators.md`, of the lists that models are held against.
+
+use super::{tf_ops, tflite};
+
+/// Returns which operators of TensorFlow and TensorFlow Lite are run, by what, and what is refused of them, as a page of Markdown.
+pub fn tensorflow_operators() -> String {
+    let [of_lite, refused] = tflite::table();
+    format!(
+        "# TensorFlow operators\n\n\
+         Written by `cargo xtask codegen`; do not edit.\n\n\
+         What is not listed, or listed as refused, is refused by the name of the operator and the node; nothing of it is run.\n\
+         Where it says tract, tract's own operator runs; where it says modelwatch, one of this project, or several of tract's that come to \
+         the same, since tract lacks it or computes it wrongly.\n\n\
+         ## SavedModel and GraphDef\n\n{}\n\
+         ## TensorFlow Lite\n\n\
+         Numbers are in single precision, and weights may be integers of eight bits with scales.\n\
+         A model whose inputs, outputs or steps between are scaled integers is refused.\n\n{of_lite}\n\
+         Refused by name: {refused}.\n",
+        tf_ops::table()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_says_what_runs_it() {
+        let page = tensorflow_operators();
+        for line in [
+            "| Conv2DBackpropInput | modelwatch | `padding` other than SAME and VALID |",
+            "| AddN | tract |  |",
+            "| NoOp | left out: it computes nothing |  |",
+            "| StatefulPartitionedCall | its function, put in its place |  |",
+            "| RandomUniform | refused by name |  |",
+            "| If | its function, put in its place | a condition that depends on the data |",
+            "| CONV_2D | tract |  |",
+            "| SHAPE | tract; modelwatch where it is computed of shapes |  |",
+            "| PACK | modelwatch where it is computed of shapes | of what is not a shape |",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        }
+        assert!(page.contains(" TRANSPOSE_CONV, "), "{page}");
+    }
+}

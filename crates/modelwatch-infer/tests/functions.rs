@@ -136,6 +136,36 @@ fn functions_that_cannot_be_put_in_place_are_refused() {
     let mut other = function("Other", &["a"], &[], vec![op("Neg", &["a"], "b")]);
     other.opset_import[0].version = 12;
     let said = refusal(vec![call("Other", &["x"], "y", vec![])], vec![other]);
-    let wanted = "node `the_y` (Other) calls a function that is written for version 12 of ONNX's operators, and the model for 17";
+    let wanted = "node `the_y` (Other) calls a function that is written for version 12 of ONNX's operators, and the model for 17, \
+                  where node `the_b` (Neg) is another operator";
     assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn functions_of_another_version_are_put_in_place_if_their_operators_are_the_same() {
+    let of_version = |version: i64, nodes: Vec<NodeProto>| {
+        let mut res = function("Other", &["a"], &[], nodes);
+        res.opset_import[0].version = version;
+        res
+    };
+    let call = || vec![call("Other", &["x"], "y", vec![])];
+    for version in [13, 21] {
+        let other = of_version(version, vec![op("Neg", &["a"], "b")]);
+        assert_close("the same", &answer(call(), vec![other], &[1.0, -2.0]).unwrap(), &[-1.0, 2.0]);
+    }
+    // In version 18 the axes of a reduction are an input, and one that is not known is not the same.
+    let said = refusal(call(), vec![of_version(18, vec![op("ReduceMax", &["a"], "b")])]);
+    assert!(said.contains("where node `the_b` (ReduceMax) is another operator"), "{said}");
+    // Nor is one in a branch.
+    let branch = |name: &str, op_type: &str| {
+        let graph = GraphProto {
+            node: vec![op(op_type, &["a"], "m")],
+            output: vec![value("m", &[-1, 2])],
+            ..Default::default()
+        };
+        graph_attribute(name, graph)
+    };
+    let chosen = node("If", "", &["c"], "b", vec![branch("then_branch", "Abs"), branch("else_branch", "Gelu")]);
+    let said = refusal(call(), vec![of_version(18, vec![op("Less", &["a", "a"], "c"), chosen])]);
+    assert!(said.contains("where node `the_m` (Gelu) is another operator; export both for one version"), "{said}");
 }

@@ -11,6 +11,7 @@ use super::{
     attributes::label,
     limits::{MAX_COPIED_BYTES, MAX_FUNCTION_DEPTH},
     preflight::{Fault, MAX_NODES},
+    versions,
 };
 
 const FLAT: &str = "export it without functions of its own";
@@ -81,7 +82,7 @@ impl Inliner<'_> {
         Ok(res)
     }
 
-    /// An operator of another version may be another one.
+    /// An operator of another version may be another one: those of a function are to be the same in the model's.
     fn check_versions(&mut self, function: &FunctionProto, call: &NodeProto) -> Result<(), Fault> {
         for wanted in function.opset_import.iter().filter(|it| VERSIONED.contains(&plain(&it.domain))) {
             match self.imports.iter().find(|it| plain(&it.domain) == plain(&wanted.domain)) {
@@ -89,15 +90,35 @@ impl Inliner<'_> {
                 Some(it) if it.version == wanted.version => {}
                 Some(it) => {
                     let (of_function, of_model) = (wanted.version, it.version);
+                    let domain = plain(&wanted.domain);
+                    let Some(other) = self.changed(&function.node, domain, [of_function, of_model]) else { continue };
                     let what = format!(
-                        "{} calls a function that is written for version {of_function} of ONNX's operators, and the model for {of_model}",
-                        label(call)
+                        "{} calls a function that is written for version {of_function} of ONNX's operators, and the model for \
+                         {of_model}, where {} is another operator",
+                        label(call),
+                        label(other)
                     );
                     return Err(Fault { what, remedy: "export both for one version" });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Returns the first node of a domain's operator that is not the same in both versions, those of nested graphs included.
+    fn changed<'b>(&self, nodes: &'b [NodeProto], domain: &str, versions: [i64; 2]) -> Option<&'b NodeProto> {
+        let mut lists = vec![nodes];
+        while let Some(nodes) = lists.pop() {
+            for node in nodes {
+                let is_function = self.functions.contains_key(&(plain(&node.domain).to_owned(), node.op_type.clone()));
+                let is_of_domain = plain(&node.domain) == domain && !is_function;
+                if is_of_domain && !versions::is_same(domain, &node.op_type, versions) {
+                    return Some(node);
+                }
+                lists.extend(node.attribute.iter().filter_map(|it| Some(&*it.g.as_ref()?.node)));
+            }
+        }
+        None
     }
 
     /// Returns the nodes of a function with what a call gives it.

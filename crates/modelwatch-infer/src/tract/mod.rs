@@ -49,6 +49,7 @@ mod stages;
 mod tensorflow;
 mod tf_ops;
 mod tflite;
+mod versions;
 mod widened;
 mod wire;
 mod wired;

@@ -24,6 +24,7 @@ mod rows;
 mod shared;
 mod softmax;
 mod spare;
+mod spread;
 mod window;
 
 pub(super) use facts::{Matrix, matrix, numbers, only_user};

@@ -27,6 +27,7 @@ use super::{
     pairs::PairProduct,
     planes::{Depthwise, Largest},
     softmax::Softmax,
+    spread::Spread,
     window::Window,
 };
 use crate::tract::dynamic_product::DynamicProduct;
@@ -41,6 +42,7 @@ pub(in crate::tract) fn replace(model: &mut TypedModel) -> TractResult<()> {
     rewrite(model, &patch)?;
     rewrite(model, &stay)?;
     rewrite(model, &round)?;
+    rewrite(model, &spread)?;
     Ok(())
 }
 
@@ -134,6 +136,19 @@ fn round(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelP
         let kernel = Round(Finish { rounding: Some(rounding), ..Finish::NOTHING });
         output = patch.wire_node(&node.name, KernelOp::new(kernel, &shape), &[output])?[0];
     }
+    patch.shunt_outside(model, node.id.into(), output)?;
+    Ok(Some(patch))
+}
+
+/// What no kernel took along, of a table with a row or a column.
+fn spread(model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    let found = Spread::of(model, node).zip(shape(model, node.id.into()));
+    let Some((kernel, shape)) = found else {
+        return Ok(None);
+    };
+    let mut patch = TypedModelPatch::default();
+    let inputs = patch.taps(model, &node.inputs)?;
+    let output = patch.wire_node(&node.name, KernelOp::new(kernel, &shape), &inputs)?[0];
     patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
 }

@@ -339,7 +339,8 @@ fn an_ellipsis_stands_for_the_axes_that_are_left() {
 #[test]
 fn functions_of_single_numbers_are_those_of_mathematics() {
     let x = [0.0, 0.5, -0.75, 2.5, NAN, -3.5];
-    let functions: [(&str, fn(f64) -> f64); 12] = [
+    type Function = fn(f64) -> f64;
+    let functions: [(&str, Function); 12] = [
         ("Acos", f64::acos),
         ("Asin", f64::asin),
         ("Asinh", f64::asinh),

@@ -91,9 +91,13 @@ pub(super) fn examine(path: &Path, wanted: Option<&str>) -> Result<Examined, Inf
         let datum_type = datum_type(tensor).ok();
         let dtype = datum_type.and_then(convert::element_type).ok_or_else(|| {
             let found = tensor.type_().variant_name().unwrap_or("unknown");
-            let quantized =
-                if tensor.quantization().is_some_and(|it| it.scale().is_some()) { "quantized " } else { "" };
-            let reason = format!("`{name}` has the unsupported element type {quantized}{found}");
+            let reason = match scaled(tensor) {
+                Some(scaled) => format!(
+                    "`{name}` has the unsupported element type quantized {found} ({scaled}); convert the model with inputs, outputs and \
+                     steps in single precision, of which the weights alone may be quantized"
+                ),
+                None => format!("`{name}` has the unsupported element type {found}"),
+            };
             InferError::Interface { path: path.to_path_buf(), reason }
         })?;
         let dims = tensor.shape_signature().filter(|it| !it.is_empty()).or(tensor.shape());
@@ -376,6 +380,17 @@ fn unround_means(model: &mut TypedModel) -> TractResult<()> {
         }
     }
     Ok(())
+}
+
+/// Returns what integers of a tensor stand for, if they are scaled.
+fn scaled(tensor: Tensor<'_>) -> Option<String> {
+    let quantization = tensor.quantization()?;
+    let scales = quantization.scale()?;
+    let zero_point = quantization.zero_point().and_then(|it| it.iter().next()).unwrap_or(0);
+    Some(match scales.iter().next().filter(|_| scales.len() == 1) {
+        Some(scale) => format!("scale {scale}, zero point {zero_point}"),
+        None => format!("{} scales", scales.len()),
+    })
 }
 
 /// Old files have the code in the deprecated field only, new operators in the other one only.

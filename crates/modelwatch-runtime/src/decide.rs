@@ -39,7 +39,8 @@ fn known<'a>(it: &Requirement, report: &'a Report) -> Cow<'a, Report> {
     if it.confidence.is_some() || report.metrics.iter().all(|it| it.bounds.is_none()) {
         return Cow::Borrowed(report);
     }
-    let within = |it: &Metric| it.clone().interval(it.bounds.or(it.interval));
+    let bounds = |it: Interval| Interval::certain(it.low, it.high);
+    let within = |it: &Metric| it.clone().interval(it.bounds.map(bounds).or(it.interval));
     Cow::Owned(Report { metrics: report.metrics.iter().map(within).collect(), ..report.clone() })
 }
 

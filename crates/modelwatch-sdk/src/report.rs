@@ -51,8 +51,9 @@ pub struct Metric {
     /// A confidence interval.
     #[serde(default)]
     pub interval: Option<Interval>,
-    /// Between which numbers it surely is for these rows, where it is not computed exactly, as from bins of scores. The interval is as much
-    /// wider; a requirement without a confidence holds only where it does at both. Not in the record of a run.
+    /// Between which numbers it is for these rows, where it is not computed exactly; a requirement without a confidence holds only where it does
+    /// at both. Of level 1 where they are certain, as from bins of scores: the interval is as much wider. Of less where it is of a sample of
+    /// the rows: the interval covers the sampling. Not in the record of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub bounds: Option<Interval>,
@@ -348,7 +349,7 @@ impl Metric {
         self
     }
 
-    /// Sets between which numbers it surely is, where it is not computed exactly.
+    /// Sets between which numbers it is for these rows, where it is not computed exactly.
     #[must_use]
     pub fn bounds(mut self, bounds: Option<Interval>) -> Self {
         self.bounds = bounds;

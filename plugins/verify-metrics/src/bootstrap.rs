@@ -28,7 +28,7 @@ use crate::{
     sample::Sample,
     summed::Kind,
     tally::Tally,
-    tasks::detection::Detections,
+    tasks::{detection::Detections, multi_label},
 };
 
 /// The share of replicates in which a metric must exist for an interval.
@@ -57,6 +57,8 @@ pub(crate) struct Rows<'a> {
     /// Per model, the ranks of each ranked class's scores, or of the absolute errors; none where rows
     /// have no usable prediction.
     ranks: Vec<Vec<Ranked>>,
+    /// Per model, the ranks of the scores of all classes of sets of labels together, row by row; none for other tasks.
+    together: Vec<Option<Ranked>>,
     /// Per model, the detections; none for other tasks, and where rows have no usable prediction.
     detections: Vec<Option<Detections>>,
     /// Per model, what is averaged; none where rows have no usable scores, and for other tasks.
@@ -79,8 +81,7 @@ pub(crate) struct Replicates {
     measures: Vec<Measure>,
     /// In how many rows each metric differs between the models, of up to [`MIN_DIFFERING`].
     differing: Vec<u64>,
-    /// By how much intervals that are moved to the value shrink, because there are more rows than are kept; none where they are of the
-    /// rows of which the value is.
+    /// By how much intervals that are moved to the value shrink, because there are more rows than are kept.
     shrink: Option<f64>,
     /// The effective number of kept rows.
     effective: f64,
@@ -97,15 +98,24 @@ struct Percentiles {
 
 impl<'a> Rows<'a> {
     pub(crate) fn new(layout: &'a Layout, sample: &'a Sample) -> Self {
-        let rows: Vec<_> = sample.iter().collect();
+        Self::of(layout, sample.iter().collect())
+    }
+
+    /// Returns those of which the words are as asked for.
+    pub(crate) fn only(&self, is_in: impl Fn(&[u64]) -> bool) -> Self {
+        Self::of(self.layout, self.rows.iter().copied().filter(|it| is_in(it.1)).collect())
+    }
+
+    fn of(layout: &'a Layout, rows: Vec<(u64, &'a [u64], u64)>) -> Self {
         let labels = rows.iter().map(|it| it.1[0]).collect();
         let weights = rows.iter().map(|it| layout.weight(it.1)).collect();
         let ranks = (0..layout.models.len()).map(|it| ranks(layout, &rows, it)).collect();
+        let together = (0..layout.models.len()).map(|it| together(layout, &rows, it)).collect();
         let detections = (0..layout.models.len()).map(|it| detections(layout, &rows, it)).collect();
         let is_scored = |it: usize| layout.models[it].is_scored && layout.sums.is_none();
         let of_model = |it: usize| Means::new(layout, rows.iter().map(|it| it.1), it).filter(|_| is_scored(it));
         let means = (0..layout.models.len()).map(of_model).collect();
-        Self { layout, rows, labels, weights, ranks, detections, means }
+        Self { layout, rows, labels, weights, ranks, together, detections, means }
     }
 
     /// Returns how many rows are kept.
@@ -118,9 +128,59 @@ impl<'a> Rows<'a> {
         self.rows.iter().zip(&self.weights).map(|(it, weight)| it.2 as f64 * weight).collect()
     }
 
+    /// Returns the key of each kept row.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|it| it.0)
+    }
+
     /// Returns words and count of each kept row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u64], u64)> {
         self.rows.iter().map(|&(_, words, count)| (words, count))
+    }
+
+    /// Returns how many classes have ranked scores.
+    pub(crate) fn n_ranked(&self) -> usize {
+        if self.layout.is_regression() { 0 } else { self.ranks.iter().map(Vec::len).max().unwrap_or_default() }
+    }
+
+    /// Returns whether they are of sets of labels with ranked scores.
+    pub(crate) fn is_of_labels(&self) -> bool {
+        self.layout.sums.as_ref().is_some_and(multi_label::is_ranked)
+    }
+
+    /// Returns how many rows are of the `nth` ranked class.
+    pub(crate) fn positives(&self, nth: usize) -> f64 {
+        let of_class = self.rows.iter().enumerate().filter(|it| self.is_of(it.0, nth));
+        of_class.map(|it| it.1.2 as f64).sum()
+    }
+
+    /// Returns the number of classes.
+    pub(crate) fn n_classes(&self) -> usize {
+        self.layout.sums.as_ref().map_or(self.layout.classes.len(), |it| it.classes.len())
+    }
+
+    /// Returns whether a row is among those of a class, and among those that they are told from.
+    pub(crate) fn sides(&self, words: &[u64], class: usize) -> [bool; 2] {
+        let Some(sums) = &self.layout.sums else {
+            let is_of = Layout::label_class(words) == class;
+            return [is_of, !is_of];
+        };
+        match self.layout.prediction(words, 0) {
+            Prediction::Summed(found) => sums.task().sides(sums, found, class),
+            _ => [false; 2],
+        }
+    }
+
+    /// Returns whether each row is one that was drawn, or else each distinct one with its count: queries are drawn before they come to be rows.
+    pub(crate) fn are_drawn_one_by_one(&self) -> bool {
+        self.layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Queries)
+    }
+
+    /// Returns the values of metrics of each model, each row being counted as often as `times` says of its key and count; NaN for a model
+    /// that is not there.
+    pub(crate) fn values_of_models(&self, measures: &[Measure], times: impl Fn(u64, u64) -> u64) -> Vec<[f64; 2]> {
+        let times: Vec<u64> = self.rows.iter().map(|it| times(it.0, it.2)).collect();
+        self.values(measures, &times).into_iter().map(|it| it.values).collect()
     }
 
     /// Returns the values of metrics that are ranked, in their order.
@@ -138,6 +198,15 @@ impl<'a> Rows<'a> {
             return measures.iter().map(|it| ranks[0].quantile(weights, it.error_level())).collect();
         }
         let groups: Vec<Groups> = (0..ranks.len()).map(|it| self.groups(model, it, weights)).collect();
+        if let Some(together) = &self.together[model] {
+            let all = self.entries(weights);
+            let together = together.groups(|it| self.is_entry_of(it), &all);
+            let value = |it: &Measure| match it {
+                Measure::Summed(_, it) => multi_label::of_ranks(*it, &groups, &together),
+                _ => f64::NAN,
+            };
+            return measures.iter().map(value).collect();
+        }
         let pairs = measures.iter().any(|it| it.is_of_pairs()).then(|| self.pairs(model, weights));
         let value = |it: &Measure| match it {
             Measure::RocAuc(Areas::PairsMacro) => pairs.map_or(f64::NAN, |it| it.0),
@@ -174,8 +243,45 @@ impl<'a> Rows<'a> {
 
     /// Returns the groups of a model's scores of its `nth` ranked class; empty where there are none.
     pub(crate) fn groups(&self, model: usize, nth: usize, weights: &[f64]) -> Groups {
-        let class = (self.layout.ranked_classes().start + nth) as u64;
-        self.ranks[model].get(nth).map_or_else(Vec::new, |it| it.groups(|row| self.labels[row] == class, weights))
+        self.ranks[model].get(nth).map_or_else(Vec::new, |it| it.groups(|row| self.is_of(row, nth), weights))
+    }
+
+    /// Returns whether a row is of the `nth` ranked class.
+    fn is_of(&self, row: usize, nth: usize) -> bool {
+        match &self.layout.sums {
+            None => self.labels[row] == (self.layout.ranked_classes().start + nth) as u64,
+            Some(_) => match self.layout.prediction(self.rows[row].1, 0) {
+                Prediction::Summed(found) => multi_label::has_label(found, nth),
+                _ => false,
+            },
+        }
+    }
+
+    /// Returns the weights of the scores of all classes together, given those of the rows.
+    fn entries(&self, weights: &[f64]) -> Vec<f64> {
+        weights.iter().flat_map(|&it| std::iter::repeat_n(it, self.n_classes())).collect()
+    }
+
+    /// Returns whether the label of that score among those of all classes together is there.
+    fn is_entry_of(&self, entry: usize) -> bool {
+        self.is_of(entry / self.n_classes(), entry % self.n_classes())
+    }
+
+    /// Returns by how much each row moves a model's area under the curve of its `nth` ranked class, or of all classes together; none where that
+    /// is not known, and for rows with weights. See [`Ranked::influences`].
+    pub(crate) fn influences(&self, model: usize, of: AreaOf) -> Option<Vec<f64>> {
+        if self.layout.has_weights {
+            return None;
+        }
+        let counts: Vec<f64> = self.rows.iter().map(|it| it.2 as f64).collect();
+        match of {
+            AreaOf::Class(nth) => self.ranks[model].get(nth)?.influences(|row| self.is_of(row, nth), &counts),
+            AreaOf::Together => {
+                let entries = self.entries(&counts);
+                let found = self.together[model].as_ref()?.influences(|it| self.is_entry_of(it), &entries)?;
+                Some(found.chunks(self.n_classes()).map(|it| it.iter().sum()).collect())
+            }
+        }
     }
 
     /// Returns the values of the metrics in each replicate.
@@ -330,6 +436,11 @@ pub(crate) fn of_groups(measure: Measure, groups: &[Groups]) -> f64 {
             }
             sum / total
         }
+        Measure::RocAuc(Areas::Present) => {
+            let areas = groups.iter().map(|it| curves::roc_auc(it)).filter(|it| !it.is_nan());
+            let (sum, n) = areas.fold((0.0, 0.0), |(sum, n), it| (sum + it, n + 1.0));
+            sum / n
+        }
         _ => of_classes(measure, groups, |it| of_curve(measure, it)),
     }
 }
@@ -364,6 +475,12 @@ impl Replicates {
         Self { shrink: Some(self.shrink.unwrap_or(1.0)), ..self }
     }
 
+    /// Returns by how much an interval of the `nth` metric that is moved to the value shrinks; none where it is of the rows of which the value
+    /// is.
+    fn shrink(&self, nth: usize) -> Option<f64> {
+        self.shrink.filter(|_| !self.measures[nth].is_of_kept_rows())
+    }
+
     /// Returns the interval of a function of the values of the `nth` metric.
     ///
     /// Where not all rows are kept it is the interval of the kept ones, moved to `value` and shrunk by
@@ -385,7 +502,7 @@ impl Replicates {
         };
         let found = found.ok()?;
         let is_constant = found.high - found.low <= ROUNDING * found.low.abs().max(found.high.abs());
-        let (low, high) = match self.shrink {
+        let (low, high) = match self.shrink(nth) {
             _ if is_constant => (value, value),
             None => (found.low, found.high),
             Some(shrink) => {
@@ -468,7 +585,7 @@ impl Replicates {
         if (pivots.len() as f64) < MIN_SHARE * all.len() as f64 {
             return None;
         }
-        let error = error * self.shrink.unwrap_or(1.0);
+        let error = error * self.shrink(nth).unwrap_or(1.0);
         let found = studentized_interval(of_mean(value), error, &pivots, level).ok()?;
         let back = |it: f64| match measure {
             Measure::Bias => it,
@@ -497,7 +614,7 @@ impl Replicates {
             return None;
         }
         let odds = |it: f64| it / (1.0 - it);
-        let bound = |it: f64| match self.shrink {
+        let bound = |it: f64| match self.shrink(nth) {
             None => it,
             Some(shrink) => {
                 let odds = odds(share_of_value) * (odds(it) / odds(center)).powf(shrink);
@@ -528,8 +645,31 @@ fn buckets(seed: u64, hash: u64, count: u64, host: &dyn Host) -> Result<[u64; BU
     Ok(res)
 }
 
+/// What an area under the ROC curve is of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum AreaOf {
+    /// A ranked class against the rest.
+    Class(usize),
+    /// The scores of all classes together.
+    Together,
+}
+
+/// Returns the ranks of the scores of all classes of sets of labels together; none where rows have no usable prediction, and for other tasks.
+fn together(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Option<Ranked> {
+    let sums = layout.sums.as_ref().filter(|it| multi_label::is_ranked(it))?;
+    let mut column = Vec::with_capacity(rows.len() * sums.classes.len());
+    for (_, words, _) in rows {
+        let Prediction::Summed(found) = layout.prediction(words, model) else { return None };
+        column.extend(multi_label::scores(sums, found).iter().map(|&it| f64::from_bits(it)));
+    }
+    Some(Ranked::new(&column))
+}
+
 fn ranks(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Vec<Ranked> {
-    let n_columns = if layout.is_regression() {
+    let of_labels = layout.sums.as_ref().filter(|it| multi_label::is_ranked(it));
+    let n_columns = if let Some(sums) = of_labels {
+        sums.classes.len()
+    } else if layout.is_regression() {
         1
     } else if layout.models[model].is_scored {
         layout.ranked_classes().len()
@@ -546,7 +686,11 @@ fn ranks(layout: &Layout, rows: &[(u64, &[u64], u64)], model: usize) -> Vec<Rank
                 }
             }
             Prediction::Unusable => return Vec::new(),
-            Prediction::Label(_) | Prediction::Summed(_) => {}
+            Prediction::Summed(found) => {
+                let scores = of_labels.map_or(&[][..], |it| multi_label::scores(it, found));
+                columns.iter_mut().zip(scores).for_each(|(column, &score)| column.push(f64::from_bits(score)));
+            }
+            Prediction::Label(_) => {}
         }
     }
     columns.iter().map(|it| Ranked::new(it)).collect()

@@ -9,11 +9,13 @@ use crate::measure::Measure;
 /// The range of what has no bound of its own, as a difference.
 pub(crate) const ANY: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 
-/// The least and the greatest value that the rows of the bins could have.
+/// The least and the greatest value that the rows of the bins, or those that are not kept, could have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {
     low: f64,
     high: f64,
+    /// 1 of bins; less of a sample.
+    level: f64,
 }
 
 impl Bounds {
@@ -22,12 +24,25 @@ impl Bounds {
         let is_known = values.iter().all(|it| !it.is_nan());
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        (is_known && low <= high).then_some(Self { low, high })
+        (is_known && low <= high).then_some(Self { low, high, level: 1.0 })
     }
 
     /// Returns those of a value that is exact.
-    fn exact(value: f64) -> Self {
-        Self { low: value, high: value }
+    pub(crate) fn exact(value: f64) -> Self {
+        Self { low: value, high: value, level: 1.0 }
+    }
+
+    /// Returns bounds that hold but for such a share of samples.
+    pub(crate) fn but_for(self, missed: f64) -> Self {
+        Self { level: 1.0 - missed, ..self }
+    }
+
+    /// Returns between what the worst of several values lies, of which the greatest is the worst or else the least.
+    pub(crate) fn of_worst(all: &[Self], is_loss: bool) -> Option<Self> {
+        let worst = |ends: Vec<f64>| ends.into_iter().reduce(if is_loss { f64::max } else { f64::min });
+        let ends = |of: fn(&Self) -> f64| worst(all.iter().map(of).collect());
+        let level = all.iter().map(|it| it.level).fold(1.0, f64::min);
+        Some(Self { level, ..Self::around(&[ends(|it| it.low)?, ends(|it| it.high)?])? })
     }
 
     /// Returns how far a value can be from the true one.
@@ -35,8 +50,9 @@ impl Bounds {
         (value - self.low).max(self.high - value)
     }
 
-    pub(crate) fn certain(self) -> Interval {
-        Interval::certain(self.low, self.high)
+    /// Returns them as a report has them.
+    pub(crate) fn interval(self) -> Interval {
+        Interval { low: self.low, high: self.high, level: self.level }
     }
 
     /// Returns an interval about `value` as it is about what the rows would have in its place, within what the metric can be.
@@ -49,16 +65,18 @@ impl Bounds {
     /// Returns the bounds of `left - right`; none where both are exact.
     pub(crate) fn of_difference([left, right]: [Option<Self>; 2], values: [f64; 2]) -> Option<Self> {
         let [left, right] = Self::both([left, right], values)?;
-        Self::around(&[left.low - right.high, left.high - right.low])
+        let found = Self::around(&[left.low - right.high, left.high - right.low])?;
+        Some(Self { level: left.level.min(right.level), ..found })
     }
 
     /// Returns the bounds of `left / right`; none where both are exact.
     pub(crate) fn of_ratio(of: [Option<Self>; 2], values: [f64; 2]) -> Option<Self> {
         let [left, right] = Self::both(of, values)?;
-        if right.low <= 0.0 {
-            return Self::around(&ANY);
-        }
-        Self::around(&[left.low, left.high].map(|it| [it / right.low, it / right.high]).concat())
+        let found = match right.low > 0.0 {
+            true => Self::around(&[left.low, left.high].map(|it| [it / right.low, it / right.high]).concat())?,
+            false => Self::around(&ANY)?,
+        };
+        Some(Self { level: left.level.min(right.level), ..found })
     }
 
     fn both(of: [Option<Self>; 2], values: [f64; 2]) -> Option<[Self; 2]> {

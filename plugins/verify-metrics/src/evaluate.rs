@@ -15,12 +15,14 @@ use crate::{
     figures, findings, gaps, intervals,
     magnitudes::RELATIVE_ERROR,
     mass::Mass,
-    measure::{self, Areas, Measure, Of},
+    measure::{self, Areas, MAX_CURVES, Measure, Of},
     residuals,
     row::Layout,
     sample::Sample,
+    sampling::{self, OfSample, Share},
     slice_areas, slices,
     state::State,
+    summed::Kind,
     tally::Tally,
     tasks::queries,
     totals::Totals,
@@ -29,8 +31,6 @@ use crate::{
 
 /// The most discordant pairs for which McNemar's test is exact.
 const EXACT_PAIRS: u64 = 1000;
-/// The most classes of which curves are bootstrapped for other means than that of areas.
-const MAX_CURVES: usize = 20;
 /// The most classes for which differences per class are bootstrapped.
 const MAX_PAIRED_CLASSES: usize = 100;
 
@@ -43,12 +43,16 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) rows: Rows<'a>,
     /// Whether all rows are kept.
     pub(crate) is_complete: bool,
+    /// Which part of the distinct rows is kept; none where they are all, or counts stand for them.
+    pub(crate) share: Option<Share>,
     /// Whether the candidate and the baseline are one model.
     is_one_model: bool,
     /// Slices in the data.
     pub(crate) slices: Vec<Slice>,
     pub(crate) measures: Vec<Measure>,
     ranked: Vec<OfRanks>,
+    /// What is of the kept rows alone, where those are not all.
+    of_sample: Vec<OfSample>,
     /// Which of the replicated metrics each one is.
     slots: Vec<Option<usize>>,
     areas: AreaVariances,
@@ -68,6 +72,15 @@ pub(crate) struct Slice {
     pub(crate) unfit: Option<String>,
     /// Whether it is of all values of a column or cross that have no slice of their own.
     is_rest: bool,
+    /// As that of the [evaluation](Evaluation).
+    of_sample: Vec<OfSample>,
+}
+
+impl Slice {
+    /// Returns the bounds of a metric of its [tally](Self::tally); none where it is exact.
+    fn bounds(&self, measure: Measure, model: usize) -> Option<Bounds> {
+        self.of_sample.iter().find(|it| it.measure == measure)?.models[model]
+    }
 }
 
 /// A value and how sure it is.
@@ -115,7 +128,9 @@ pub(crate) fn evaluate(
         (layout, state)
     };
     let groups = state.grid.as_ref().map(|it| it.groups(layout));
-    let evaluation = Evaluation::new(layout, of_rows, groups.as_ref(), settings, host)?;
+    let mut evaluation = Evaluation::new(layout, of_rows, groups.as_ref(), settings, host)?;
+    evaluation.share = Share::of(state);
+    evaluation.bound_samples();
     gaps::find(&evaluation, state, &mut report);
     gaps::missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
     evaluation.overall(&mut report);
@@ -166,14 +181,14 @@ impl<'a> Evaluation<'a> {
         for (key, name) in state.head.slices.iter() {
             slices.extend(totals.slices.remove(&key).map(|tally| {
                 let unfit = gaps::too_small(&tally, settings);
-                Slice { key, name: name.to_owned(), tally, unfit, is_rest: false }
+                Slice { key, name: name.to_owned(), tally, unfit, is_rest: false, of_sample: Vec::new() }
             }));
         }
         for (nth, column) in layout.slice_columns.iter().enumerate() {
             let key = slices::rest(nth);
             slices.extend(totals.slices.remove(&key).map(|tally| {
                 let unfit = Some(gaps::crowded(&tally, column));
-                Slice { key, name: slices::name_of_rest(column), tally, unfit, is_rest: true }
+                Slice { key, name: slices::name_of_rest(column), tally, unfit, is_rest: true, of_sample: Vec::new() }
             }));
         }
         let is_complete = state.head.totals.is_none();
@@ -181,7 +196,10 @@ impl<'a> Evaluation<'a> {
         let is_of_equals = totals.tally.is_of_equals() || slices.iter().any(|it| it.tally.is_of_equals());
         let is_one_model = layout.has_baseline() && is_of_equals && host.is_one_model();
         let ranked = Vec::new();
-        let areas = AreaVariances::new(&rows.iter().collect::<Vec<_>>(), layout, totals.tally.all.n);
+        // Those of sets of labels are of the kept rows.
+        let n_of_areas = if layout.sums.is_some() { rows.n() } else { n };
+        let has_areas = layout.positive.is_some() || settings.metrics.as_ref().is_none_or(|it| it.contains("roc_auc"));
+        let areas = if has_areas { AreaVariances::new(&rows, layout, n_of_areas) } else { AreaVariances::default() };
         let mut res = Self {
             layout,
             settings,
@@ -189,10 +207,12 @@ impl<'a> Evaluation<'a> {
             totals,
             rows,
             is_complete,
+            share: None,
             is_one_model,
             slices,
             measures,
             ranked,
+            of_sample: Vec::new(),
             slots,
             areas,
             replicates,
@@ -200,6 +220,31 @@ impl<'a> Evaluation<'a> {
         };
         res.ranked = res.ranked_values();
         Ok(res)
+    }
+
+    /// Bounds what is of the kept rows alone.
+    fn bound_samples(&mut self) {
+        let Some(share) = self.share else { return };
+        let is_of_queries = self.layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Queries);
+        let is_of_sample = |it: &Measure| is_of_queries || it.is_of_kept_rows();
+        let of_all: Vec<Measure> = self.measures.iter().copied().filter(is_of_sample).collect();
+        self.of_sample = sampling::bounds(&self.rows, &of_all, self.tally(), share);
+        if is_of_queries {
+            let measures = measure::per_slice(self.layout);
+            let of = |it: &Slice| sampling::bounds(&self.rows_of(it), &measures, &it.tally, share);
+            let found: Vec<Vec<OfSample>> = self.slices.iter().map(of).collect();
+            self.slices.iter_mut().zip(found).for_each(|(slice, found)| slice.of_sample = found);
+        }
+    }
+
+    /// Returns the kept rows of a slice.
+    pub(crate) fn rows_of(&self, slice: &Slice) -> Rows<'a> {
+        self.rows.only(|words| slices::has(slice.key, self.layout.slices(words), |key| self.is_kept(key)))
+    }
+
+    /// Returns what a metric over all rows has of the kept rows alone; none where it is of all.
+    pub(crate) fn of_sample(&self, measure: Measure) -> Option<&OfSample> {
+        self.of_sample.iter().find(|it| it.measure == measure)
     }
 
     /// Returns whether the values of that key have a slice of their own.
@@ -235,7 +280,15 @@ impl<'a> Evaluation<'a> {
 
     /// Returns the bounds of a metric over all rows; none where it is exact, or has none.
     pub(crate) fn bounds(&self, measure: Measure, model: usize) -> Option<Bounds> {
+        if let Some(it) = self.of_sample(measure) {
+            return it.models.get(model).copied().flatten();
+        }
         self.ranked.iter().find(|it| it.measure == measure)?.bounds.get(model).copied().flatten()
+    }
+
+    /// Returns the bounds of what is of bins, by which its interval is wider; that of a sample covers the sampling.
+    fn bins(&self, measure: Measure, model: usize) -> Option<Bounds> {
+        self.bounds(measure, model).filter(|_| self.of_sample(measure).is_none())
     }
 
     /// Returns the bounds of the difference over all rows, as [`Self::bounds`].
@@ -245,7 +298,10 @@ impl<'a> Evaluation<'a> {
         match self.of_one_model(self.tally(), values[0] - values[1], 1.0) {
             // The scores are the same, whatever they are within the bins.
             Some(it) => bounds[0].and_then(|_| Bounds::around(&[it.low])),
-            None => Bounds::of_difference(bounds, values),
+            None => match self.of_sample(measure) {
+                Some(it) => it.difference,
+                None => Bounds::of_difference(bounds, values),
+            },
         }
     }
 
@@ -274,7 +330,7 @@ impl<'a> Evaluation<'a> {
             let (worst, best): (Vec<Groups>, Vec<Groups>) =
                 groups.iter().map(|it| curves::extremes(it)).map(|[worst, best]| (worst, best)).unzip();
             let value = |(&measure, of_rows): (&Measure, f64)| match measure {
-                it if it.is_of_pairs() || self.layout.sums.is_some() => (of_rows, None),
+                it if it.is_of_kept_rows() => (of_rows, None),
                 it if it.is_of_errors_ranked() => {
                     let value = self.totals.errors[model].quantile(it.error_level());
                     (value, Bounds::around(&[-1.0, 1.0].map(|it| value + it * RELATIVE_ERROR * value)))
@@ -305,10 +361,7 @@ impl<'a> Evaluation<'a> {
         }
         let closed = || {
             let found = intervals::closed_form(measure, self.tally(), model, level);
-            found.or_else(|| {
-                let scale = area_scale(measure)?;
-                self.areas.interval(self.value(Measure::RocAuc(Areas::One), model), model, level, scale)
-            })
+            found.or_else(|| self.areas.interval(measure, self.value(measure, model), model, level))
         };
         let replicated = || {
             let nth = self.slot(measure)?;
@@ -322,7 +375,7 @@ impl<'a> Evaluation<'a> {
         // What replicates are biased by, as a lift of few rows, is more than they vary: such an interval says nothing.
         let value = self.value(measure, model);
         let found = found.filter(|it| !(value < it.low || value > it.high))?;
-        let bounds = self.bounds(measure, model);
+        let bounds = self.bins(measure, model);
         Some(bounds.map_or(found, |it| it.widen(value, found, measure.range())))
     }
 
@@ -352,7 +405,8 @@ impl<'a> Evaluation<'a> {
     fn paired_interval(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
         let found = self.interval_of_pairs(measure, level, is_kept)?;
         let value = self.value(measure, 0) - self.value(measure, 1);
-        Some(self.difference_bounds(measure).map_or(found, |it| it.widen(value, found, bounds::ANY)))
+        let bounds = self.difference_bounds(measure).filter(|_| self.of_sample(measure).is_none());
+        Some(bounds.map_or(found, |it| it.widen(value, found, bounds::ANY)))
     }
 
     fn interval_of_pairs(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
@@ -365,25 +419,28 @@ impl<'a> Evaluation<'a> {
             return None;
         }
         let closed = || {
-            intervals::paired(measure, self.layout, tally, level).or_else(|| {
-                let scale = area_scale(measure)?;
-                self.areas.difference(values[0] - values[1], level, scale)
-            })
+            let found = intervals::paired(measure, self.layout, tally, level);
+            found.or_else(|| self.areas.difference(measure, values, level))
         };
         match self.slot(measure) {
             Some(nth) => {
                 let found = || self.replicates.compared(nth, values[0] - values[1], |it| it[0] - it[1], level);
                 let replicated = || found().filter(is_kept);
+                let of_both = |together: f64| {
+                    let [left, right] = [0, 1].map(|it| self.interval(measure, it, level));
+                    Some(intervals::of_correlated([(values[0], left?), (values[1], right?)], together))
+                };
+                // Replicates near a bound are all on one side of it, and their differences, too.
+                if measure.is_skewed_in_pairs() {
+                    return of_both(self.replicates.correlation(nth));
+                }
                 // Of few rows that differ replicates tell how the models go together, but not how far they are apart.
                 let of_few = || {
                     if self.replicates.is_comparable(nth) || tally.pair.differing == 0 {
                         return None;
                     }
-                    let [left, right] = [0, 1].map(|it| self.interval(measure, it, level));
-                    let of = [(values[0], left?), (values[1], right?)];
                     // With weights, heavier rows than those may come to differ.
-                    let together = if self.layout.has_weights { 0.0 } else { self.replicates.correlation(nth) };
-                    Some(intervals::of_correlated(of, together))
+                    of_both(if self.layout.has_weights { 0.0 } else { self.replicates.correlation(nth) })
                 };
                 let paired =
                     if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) };
@@ -415,7 +472,7 @@ impl<'a> Evaluation<'a> {
             let of_model = |it: usize| Estimate {
                 value: self.value(measure, it),
                 interval: self.interval(measure, it, level),
-                bounds: self.bounds(measure, it).map(Bounds::certain),
+                bounds: self.bounds(measure, it).map(Bounds::interval),
                 degrees_of_freedom: None,
             };
             self.roles(measure, self.tally(), &labels, of_model, None, report);
@@ -425,7 +482,7 @@ impl<'a> Evaluation<'a> {
             let [left, right] = [0, 1].map(|it| self.value(measure, it));
             let n = self.tally().all.n;
             let difference = metric(measure, left - right).role(MetricRole::Difference).n(n).labels(&labels);
-            let bounds = self.difference_bounds(measure).map(Bounds::certain);
+            let bounds = self.difference_bounds(measure).map(Bounds::interval);
             report.metrics.push(difference.interval(self.difference_interval(measure, level)).bounds(bounds));
             if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
@@ -434,9 +491,10 @@ impl<'a> Evaluation<'a> {
                 let interval = self.of_one_model(self.tally(), value, level);
                 let interval = interval.or_else(|| replicated().filter(intervals::has_width));
                 let within = self.ratio_bounds(measure, value);
-                let interval = interval.map(|found| within.map_or(found, |it| it.widen(value, found, bounds::ANY)));
+                let of_bins = within.filter(|_| self.of_sample(measure).is_none());
+                let interval = interval.map(|found| of_bins.map_or(found, |it| it.widen(value, found, bounds::ANY)));
                 let ratio = metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels);
-                report.metrics.push(ratio.interval(interval).bounds(within.map(Bounds::certain)));
+                report.metrics.push(ratio.interval(interval).bounds(within.map(Bounds::interval)));
             }
         }
         if self.layout.is_regression() {
@@ -491,7 +549,7 @@ impl<'a> Evaluation<'a> {
                 let of_model = |it: usize| Estimate {
                     value: measure.value(tally, it),
                     interval: intervals::of_slice(measure, tally, it, level),
-                    bounds: None,
+                    bounds: slice.bounds(measure, it).map(Bounds::interval),
                     degrees_of_freedom: intervals::degrees_of_freedom(measure, tally, it),
                 };
                 self.roles(measure, tally, &labels, of_model, unfit.as_ref(), report);
@@ -502,13 +560,17 @@ impl<'a> Evaluation<'a> {
                     let interval = self
                         .of_one_model(tally, values[0] - values[1], level)
                         .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level));
+                    let of_sample = slice.of_sample.iter().find(|it| it.measure == measure);
+                    let is_certain = self.of_one_model(tally, values[0] - values[1], level).is_some();
+                    let bounds = of_sample.and_then(|it| it.difference).filter(|_| !is_certain).map(Bounds::interval);
                     let metric = metric(measure, values[0] - values[1]).role(MetricRole::Difference).n(tally.all.n);
+                    let metric = metric.bounds(bounds);
                     // The rows are the same, and so are their numbers.
                     let metric = metric.degrees_of_freedom(left.degrees_of_freedom);
                     report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
                 }
             }
-            slice_areas::report(self, slice, unfit.as_ref(), report);
+            slice_areas::report(self, slice, report);
         }
     }
 
@@ -536,7 +598,11 @@ impl<'a> Evaluation<'a> {
             let value = measure.value(tally, 0);
             let mut labels = measure.labels(self.layout);
             labels.insert("worst_slice".to_owned(), name.clone());
-            let metric = metric(measure, value).n(measure.n(tally, 0)).labels(&labels);
+            let is_of_sample = tried.iter().any(|it| it.bounds(measure, 0).is_some());
+            let of = |it: &Slice| it.bounds(measure, 0).unwrap_or(Bounds::exact(measure.value(&it.tally, 0)));
+            let all: Vec<Bounds> = tried.iter().filter(|_| is_of_sample).map(|it| of(it)).collect();
+            let bounds = Bounds::of_worst(&all, is_loss).map(Bounds::interval);
+            let metric = metric(measure, value).n(measure.n(tally, 0)).labels(&labels).bounds(bounds);
             let metric = metric.degrees_of_freedom(intervals::degrees_of_freedom(measure, tally, 0));
             let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
             report.metrics.push(metric.interval(interval).unfit(unfit.clone()));
@@ -624,6 +690,10 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
     );
     match measure {
         Measure::MaxError => false,
+        Measure::Summed(Kind::MultiLabel, _) if measure.is_ranked() => {
+            layout.sums.as_ref().is_some_and(|it| it.classes.len() <= MAX_CURVES)
+        }
+        Measure::RocAuc(Areas::Rest(_)) => layout.has_weights || settings.intervals.method == Method::Jackknife,
         it if it.is_biased() => false,
         it if it.jumps() && settings.intervals.method == Method::Jackknife => false,
         // Curves of many classes, each of them again in each replicate, would take longer than all else.
@@ -647,14 +717,5 @@ fn is_needed(measure: Measure, layout: &Layout, settings: &Settings) -> bool {
                 || measure == measure::primary(layout)
                 || (is_for_skill && names.contains("skill"))
         }
-    }
-}
-
-/// Returns by how much a metric moves with the area under the ROC curve, if it is a linear function of it.
-fn area_scale(measure: Measure) -> Option<f64> {
-    match measure {
-        Measure::RocAuc(Areas::One) => Some(1.0),
-        Measure::Gini => Some(2.0),
-        _ => None,
     }
 }

@@ -6,6 +6,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
+    bounds::Bounds,
     config::{Method, Settings, quoted},
     evaluate::{Evaluation, Slice},
     magnitudes::RELATIVE_ERROR,
@@ -17,6 +18,7 @@ use crate::{
     state::State,
     summed::Kind,
     tally::Tally,
+    trivial,
 };
 
 /// What a bound on an error means.
@@ -38,6 +40,8 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     }
     if !evaluation.is_complete {
         budget(evaluation, &mut gap);
+    } else if evaluation.share.is_some() {
+        of_samples(evaluation, &format!("a sample of {} queries", evaluation.rows.n()), &mut gap);
     }
     let jumping = names(evaluation, Measure::jumps);
     if evaluation.settings.intervals.method == Method::Jackknife && !jumping.is_empty() {
@@ -107,16 +111,10 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
 fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
     let sample = format!("a sample of {} of {} rows", evaluation.rows.n(), evaluation.tally().all.n);
     let rows = || "rows beyond the budget".to_owned();
-    let no_bound = "how far off that is has no bound but its interval, which covers the sampling";
     if let Some(sums) = &evaluation.layout.sums {
-        let is_detection = sums.kind == Kind::Detection;
-        let what = if is_detection { "all metrics and intervals" } else { "intervals" };
+        let what = if sums.kind == Kind::Detection { "all metrics and intervals" } else { "intervals" };
         gap(rows(), format!("{what} are of {sample}"));
-        if is_detection {
-            for name in names(evaluation, |it| it.is_ranked()) {
-                gap(name, format!("it is of {sample}; {no_bound}"));
-            }
-        }
+        of_samples(evaluation, &sample, gap);
         return;
     }
     if evaluation.layout.is_regression() {
@@ -124,8 +122,11 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
             format!("quantiles of errors are within {RELATIVE_ERROR:.2e} of theirs, relatively; {AT_ONE_END}");
         gap(rows(), format!("intervals and tests of residuals are of {sample}; {of_quantiles}"));
         if evaluation.wants("skill") {
-            let why = format!("the median that it compares with is of {sample}; how far off that is has no bound");
-            gap("skill[metric=mae]".to_owned(), why);
+            let why = format!("the median that it compares with is of {sample}");
+            let found = trivial::skills(evaluation).into_iter().find(|it| it.measure == Measure::Mae);
+            let bounds = found.and_then(|it| trivial::bounds(evaluation, it));
+            let value = found.map_or(f64::NAN, trivial::Trivial::skill);
+            gap("skill[metric=mae]".to_owned(), with_error(why, bounds, value));
         }
         gap("the figure `Errors`".to_owned(), format!("it is of {sample}"));
         return;
@@ -147,13 +148,31 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
             gap(format!("{name} of the {role}"), why);
         }
     }
-    for name in names(evaluation, |it| it.is_of_pairs()) {
-        gap(name, format!("it is of {sample}; {no_bound}"));
-    }
+    of_samples(evaluation, &sample, gap);
     if evaluation.layout.positive.is_some() && evaluation.layout.models[0].is_scored {
         let of_bins = format!("it is of {N_BINS} score bins");
         let why = if is_of_all { of_bins } else { format!("it is of {sample}; how far off that is has no bound") };
         gap("the figure `Thresholds`".to_owned(), why);
+    }
+}
+
+/// Says of each metric of a sample how far it can be off.
+fn of_samples(evaluation: &Evaluation<'_>, sample: &str, gap: &mut dyn FnMut(String, String)) {
+    for measure in wanted(evaluation, |it| evaluation.of_sample(it).is_some()) {
+        let why = format!("it is of {sample}");
+        let why = with_error(why, evaluation.bounds(measure, 0), evaluation.value(measure, 0));
+        gap(address(measure, evaluation.layout), why);
+    }
+}
+
+/// Returns why something is not of all rows, with how far off that can be.
+pub(crate) fn with_error(why: String, bounds: Option<Bounds>, value: f64) -> String {
+    match bounds {
+        Some(it) => {
+            let error = it.error(value);
+            format!("{why}; all but one sample in a million are within {error:.2e} of what all rows give; {AT_ONE_END}")
+        }
+        None => why,
     }
 }
 
@@ -168,14 +187,20 @@ fn names(evaluation: &Evaluation<'_>, is_such: impl Fn(Measure) -> bool) -> Vec<
 }
 
 fn address(measure: Measure, layout: &Layout) -> String {
-    let labels: Vec<String> = measure.labels(layout).iter().map(|(key, value)| format!("{key}={value}")).collect();
-    if labels.is_empty() { measure.name().to_owned() } else { format!("{}[{}]", measure.name(), labels.join(", ")) }
+    address_of(measure.name(), &measure.labels(layout))
+}
+
+/// Returns a name and labels as requirements address them.
+pub(crate) fn address_of(name: &str, labels: &Labels) -> String {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if labels.is_empty() { name.to_owned() } else { format!("{name}[{}]", labels.join(", ")) }
 }
 
 /// Returns how far each metric of a model's ranks can be from that of the scores.
 fn curve_errors(evaluation: &Evaluation<'_>, model: usize) -> Vec<(String, f64)> {
+    let is_of_bins = |it: Measure| it.is_ranked() && evaluation.of_sample(it).is_none();
     let error = |it: &Measure| Some(evaluation.bounds(*it, model)?.error(evaluation.value(*it, model)));
-    let ranked = wanted(evaluation, Measure::is_ranked).into_iter();
+    let ranked = wanted(evaluation, is_of_bins).into_iter();
     ranked.filter_map(|it| Some((address(it, evaluation.layout), error(&it)?))).collect()
 }
 

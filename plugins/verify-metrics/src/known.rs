@@ -8,7 +8,7 @@ use crate::{
     config::{Scores, Settings, Task},
     measure::{self, Measure},
     row::{Layout, ModelLayout},
-    slice_areas, tasks, training, trivial,
+    tasks, training, trivial,
 };
 
 /// Those that are no measure of a model: of its residuals, or of two models.
@@ -45,9 +45,7 @@ pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
             add(it, Some("worst_slice"));
         }
     }
-    if layout.positive.is_some() {
-        add(slice_areas::AREA, Some("slice"));
-    }
+    measure::per_slice_of_ranks(&layout).into_iter().for_each(|it| add(it, Some("slice")));
     let names = measure::names(settings.task);
     let of_all = names
         .iter()

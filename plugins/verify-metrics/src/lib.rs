@@ -4,8 +4,8 @@
 //! # What it reports
 //! - Metrics of the candidate over all rows; per class for multiclass models (label `class`), and
 //!   averaged over classes (label `average`: `macro`, `micro`, `weighted`); per slice (label `slice`, as
-//!   `writer=b`), where the area under the ROC curve is of binary models. In a slice of a multiclass model, precision, recall and F1 are plain means over the
-//!   classes that have labels there, and carry no other label.
+//!   `writer=b`). In a slice of a multiclass model, precision, recall, F1 and the area under the ROC curve are plain means over the
+//!   classes that have labels there, and carry no other label; up to 20 classes also have their own areas there.
 //! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
 //!   the ratio; the number of rows that went from right to wrong and back, and McNemar's p-value.
 //! - The rows whose value of a column or cross is beyond the 100 that have slices as one slice, `column=(others)`, on which nothing may rest:
@@ -28,7 +28,7 @@
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.
 //! Where all replicates agree otherwise, as of a perfect model, a metric without a closed form has no interval,
 //! so that a requirement with a confidence is inconclusive rather than met. Slices of tasks of sums
-//! have intervals for shares of rows only.
+//! have intervals for shares of rows, and for areas under the ROC curve (`macro` and `micro`), only.
 //!
 //! # Tasks of sums
 //! `multi-label`, `ranking`, `sequences`, `segmentation` and `detection` are modules of `tasks`: each says what it
@@ -40,7 +40,9 @@
 //! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all
 //! numbers are computed from them; while rows are appended and put in order, narrow ones take up to six times their words.
 //! Beyond that the report says so, with
-//! the greatest error that bins allow for each metric and model, and names what is of a sample without such a bound.
+//! the greatest error that bins allow for each metric and model. Of what is of a sample it says how far that can be from what all rows give,
+//! for all samples but one in a million (`sampling`): areas over pairs of classes, of slices and of sets of labels, detections, rankings, and
+//! the skill over a median. A requirement without a confidence that such a bound leaves open is inconclusive; intervals cover the sampling.
 //!
 //! Of one binary model with probabilities (not logits), without baseline, weights and slices, rows are then counted by label and bin
 //! of the score (`grid`; `score_bins` are finer towards 0 and 1): the bootstrap draws how often each group of neighboring counts
@@ -92,6 +94,7 @@ mod read_scores;
 mod residuals;
 mod row;
 mod sample;
+mod sampling;
 mod score_bins;
 mod slice_areas;
 mod slices;

@@ -8,7 +8,7 @@ use crate::{
     config::{Settings, Task},
     row::Layout,
     summed::{Kind, SumMetric, SumOf},
-    tasks,
+    tasks::{self, multi_label},
 };
 
 /// A metric.
@@ -92,6 +92,10 @@ pub(crate) enum Areas {
     PairsMacro,
     /// The mean over pairs of classes, weighted by their labels.
     PairsWeighted,
+    /// One class against the rest.
+    Rest(usize),
+    /// In a slice: the plain mean over the classes that some rows have as label and others do not.
+    Present,
 }
 
 /// Returns the names of the metrics of a task.
@@ -250,6 +254,7 @@ fn of_ranks(layout: &Layout, settings: &Settings) -> Vec<Measure> {
         return Vec::new();
     }
     let mut res = [Areas::RestMacro, Areas::RestWeighted, Areas::PairsMacro, Areas::PairsWeighted].map(RocAuc).to_vec();
+    res.extend((0..layout.classes.len()).map(|it| RocAuc(Areas::Rest(it))));
     res.extend(one_against_the_rest(layout).map(AveragePrecision));
     res.extend(one_against_the_rest(layout).map(Ks));
     res.extend(one_against_the_rest(layout).map(|it| Lift(settings.lift_share, it)));
@@ -278,9 +283,9 @@ pub(crate) fn per_slice(layout: &Layout) -> Vec<Measure> {
         if sums.kind == Kind::Detection {
             return Vec::new();
         }
-        // Classes within slices would be too many.
+        // Classes within slices would be too many; those of ranks are of rows rather than of sums.
         let metrics = sums.metrics().into_iter().filter(|it| !matches!(it.of, SumOf::Class(_)));
-        return metrics.map(|it| Summed(sums.kind, it)).collect();
+        return metrics.map(|it| Summed(sums.kind, it)).filter(|it| !it.is_ranked()).collect();
     }
     if layout.is_regression() {
         return vec![Mae, Mse, Rmse, R2, Bias];
@@ -294,6 +299,25 @@ pub(crate) fn per_slice(layout: &Layout) -> Vec<Measure> {
         res.extend([LogLoss, Brier]);
     }
     res
+}
+
+/// The most classes of which curves are bootstrapped for other means than that of areas, and are reported of slices.
+pub(crate) const MAX_CURVES: usize = 20;
+
+/// Returns the metrics of a slice that are of ranks: of many classes only their mean.
+pub(crate) fn per_slice_of_ranks(layout: &Layout) -> Vec<Measure> {
+    match &layout.sums {
+        Some(sums) if sums.kind == Kind::MultiLabel => {
+            let metrics = sums.metrics().into_iter().filter(|it| !matches!(it.of, SumOf::Class(_)));
+            metrics.map(|it| Measure::Summed(sums.kind, it)).filter(|it| it.is_ranked()).collect()
+        }
+        None if layout.positive.is_some() => vec![Measure::RocAuc(Areas::One)],
+        None if !layout.ranked_classes().is_empty() => {
+            let n_classes = if layout.classes.len() <= MAX_CURVES { layout.classes.len() } else { 0 };
+            std::iter::once(Areas::Present).chain((0..n_classes).map(Areas::Rest)).map(Measure::RocAuc).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 impl Measure {
@@ -387,6 +411,7 @@ impl Measure {
             | AveragePrecision(of)
             | Ks(of)
             | Lift(_, of) => Some(of),
+            RocAuc(Areas::Rest(class)) => Some(Of::Class(class)),
             _ => None,
         }
     }
@@ -420,7 +445,16 @@ impl Measure {
 
     /// Returns whether it is computed from ranks or order statistics, not from a tally.
     pub(crate) fn is_ranked(self) -> bool {
-        self.is_of_scores_ranked() || self.is_of_errors_ranked() || matches!(self, Self::Summed(Kind::Detection, _))
+        self.is_of_scores_ranked() || self.is_of_errors_ranked() || self.is_summed_of_ranks()
+    }
+
+    /// Returns whether it is one of a task of sums that is of ranks all the same.
+    fn is_summed_of_ranks(self) -> bool {
+        match self {
+            Self::Summed(Kind::Detection, _) => true,
+            Self::Summed(Kind::MultiLabel, it) => multi_label::is_of_ranks(it),
+            _ => false,
+        }
     }
 
     /// Returns whether it is an order statistic of the errors.
@@ -455,6 +489,12 @@ impl Measure {
     pub(crate) fn leans(self) -> bool {
         use Measure::*;
         matches!(self, AveragePrecision(_) | PrAuc | R2 | ExplainedVariance | Summed(Kind::Detection, _))
+            || self.is_skewed_in_pairs()
+    }
+
+    /// Returns whether differences of it are skewed: it is often near its bound.
+    pub(crate) fn is_skewed_in_pairs(self) -> bool {
+        matches!(self, Self::Summed(Kind::MultiLabel, it) if multi_label::is_of_ranks(it) && !multi_label::is_area(it))
     }
 
     /// Returns whether it is between two bounds, near which it is skewed: its intervals are made on the scale of its logit.
@@ -476,6 +516,11 @@ impl Measure {
     /// Returns whether it compares classes pair by pair.
     pub(crate) fn is_of_pairs(self) -> bool {
         matches!(self, Self::RocAuc(Areas::PairsMacro | Areas::PairsWeighted))
+    }
+
+    /// Returns whether neither sums nor bins stand for the rows beyond the budget, so that it is of the kept ones.
+    pub(crate) fn is_of_kept_rows(self) -> bool {
+        self.is_of_pairs() || self.is_summed_of_ranks()
     }
 
     /// Returns whether it is of one class of a multiclass model.

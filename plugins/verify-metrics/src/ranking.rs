@@ -38,6 +38,34 @@ impl Ranked {
         res
     }
 
+    /// Returns by how much each row moves the area under the ROC curve, so that the squares, as often as the rows were seen, add up to its variance (DeLong,
+    /// DeLong & Clarke-Pearson 1988); none for fewer than two rows on a side.
+    pub(crate) fn influences(&self, is_positive: impl Fn(usize) -> bool, counts: &[f64]) -> Option<Vec<f64>> {
+        let groups = self.groups(&is_positive, counts);
+        let (positives, negatives) = groups.iter().fold((0.0, 0.0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        if positives < 2.0 || negatives < 2.0 {
+            return None;
+        }
+        let (mut below, mut area) = ((0.0, 0.0), 0.0);
+        // The share of rows of the other side that a positive and a negative row of each group are on the right side of.
+        let placements: Vec<(f64, f64)> = groups
+            .iter()
+            .map(|&(positive, negative)| {
+                let above = (below.1 + negative / 2.0) / negatives;
+                let under = 1.0 - (below.0 + positive / 2.0) / positives;
+                area += positive * above / positives;
+                below = (below.0 + positive, below.1 + negative);
+                (above, under)
+            })
+            .collect();
+        let [of_positive, of_negative] = [positives, negatives].map(|n| (n * (n - 1.0)).sqrt());
+        let of = |(row, &place): (usize, &u32)| {
+            let (above, under) = placements[place as usize];
+            if is_positive(row) { (above - area) / of_positive } else { (under - area) / of_negative }
+        };
+        Some(self.place.iter().enumerate().map(of).collect())
+    }
+
     /// Returns, for each class, the weight of pairs of a row of `class` above a row of that class, ties counting
     /// half.
     pub(crate) fn wins(&self, class: usize, labels: &[u64], weights: &[f64], n_classes: usize) -> Vec<f64> {

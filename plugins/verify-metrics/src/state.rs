@@ -17,7 +17,7 @@ use crate::{
     totals::Totals,
 };
 
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 /// The most rows that a state can have; sums of that many counts do not overflow.
 const MAX_N: u64 = 1 << 46;
 

@@ -38,7 +38,17 @@ struct Column {
 
 #[test]
 fn weights_and_options_agree_with_scikit_learn() {
-    let file = File::open(fixture("conformance/predictions/more.sklearn.json")).unwrap();
+    agree("more.sklearn.json");
+}
+
+/// Of sets of labels, and of slices of several classes.
+#[test]
+fn areas_agree_with_scikit_learn() {
+    agree("areas.sklearn.json");
+}
+
+fn agree(name: &str) {
+    let file = File::open(fixture("conformance/predictions").join(name)).unwrap();
     let written: Written = serde_json::from_reader(file).unwrap();
     let mut greatest = 0.0f64;
     let mut n_values = 0;
@@ -75,6 +85,7 @@ fn table(case: &Case) -> Table {
             "weight" => Use::Weight,
             "candidate" => Use::Candidate,
             "query" => Use::Feature,
+            "slice" => Use::Slice,
             other => panic!("{other}"),
         };
         let is_whole =

@@ -273,7 +273,8 @@ fn unpaired(
     let (left, right) = (known(metric, confidence)?, known(other, confidence)?);
     let right = Interval { low: factor * right.low, high: factor * right.high, level: right.level };
     let [of_left, of_right] = [metric, other].map(|it| it.bounds.unwrap_or(Interval::certain(it.value, it.value)));
-    let is_exact = metric.bounds.is_none() && other.bounds.is_none();
+    // What a sample can be off by is in the intervals already.
+    let is_exact = !has_bounds(metric.bounds) && !has_bounds(other.bounds);
     let within = Interval::certain(of_left.low - factor * of_right.high, of_left.high - factor * of_right.low);
     // Errors of computing add up, where those of chance do in squares.
     let difference = if left.is_certain() || right.is_certain() || !is_exact {

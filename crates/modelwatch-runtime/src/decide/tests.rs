@@ -303,6 +303,44 @@ fn what_is_not_computed_exactly_holds_within_its_bounds_alone() {
     assert_eq!(statuses("roc_auc", condition, &report), [Pass]);
 }
 
+/// What is of a sample of the rows is held against what its sampling can be off by, and with a confidence against the interval alone,
+/// which covers that.
+#[test]
+fn what_is_of_a_sample_holds_within_what_that_can_be_off_by() {
+    use Status::{Fail, Inconclusive, Pass};
+    let of = |value: f64, role, error: f64, interval: [f64; 2]| {
+        let metric = Metric::new("map", value).n(100).role(role).better(Some(Better::Higher));
+        let metric = metric.bounds(Some(Interval { low: value - error, high: value + error, level: 0.999_999 }));
+        metric.interval(Some(Interval { low: interval[0], high: interval[1], level: 0.95 }))
+    };
+    let metrics = vec![
+        of(0.84, MetricRole::Candidate, 0.02, [0.83, 0.85]),
+        of(0.81, MetricRole::Baseline, 0.02, [0.80, 0.82]),
+        of(0.03, MetricRole::Difference, 0.02, [0.02, 0.04]),
+    ];
+    let report = Report { metrics, ..Report::default() };
+    for (condition, expected) in [
+        (">= 0.81", Pass),
+        (">= 0.83", Inconclusive),
+        (">= 0.85", Inconclusive),
+        (">= 0.87", Fail),
+        ("between 0.82 and 0.87", Pass),
+        ("between 0.83 and 0.87", Inconclusive),
+        (">= 0.83 with confidence 95%", Pass),
+        (">= 0.835 with confidence 95%", Inconclusive),
+        (">= baseline", Pass),
+        (">= baseline + 0.02", Inconclusive),
+        (">= baseline + 0.06", Fail),
+        (">= baseline + 0.02 with confidence 95%", Pass),
+        ("not worse than baseline", Pass),
+        ("not worse than baseline + 0.02", Inconclusive),
+        ("not worse than baseline + 0.035 with confidence 95%", Pass),
+        ("not worse than baseline + 0.045 with confidence 95%", Fail),
+    ] {
+        assert_eq!(statuses("map", condition, &report), [expected], "{condition}");
+    }
+}
+
 /// Errors of two metrics that are not computed exactly add up.
 #[test]
 fn what_is_not_exact_on_both_sides_is_within_both_bounds() {

@@ -83,6 +83,10 @@ impl Summed for Detection {
         f64::NAN
     }
 
+    fn sides(&self, _: &SumLayout, words: &[u64], class: usize) -> [bool; 2] {
+        [words[class] > 0, true]
+    }
+
     fn judge(&self, layout: &SumLayout, _: &Settings, label: &ArrayRef, output: &ArrayRef) -> Result<Vec<Judged>> {
         let (labels, outputs) = (rows::numbers(label.as_ref())?, rows::numbers(output.as_ref())?);
         if labels.width % OBJECT != 0 {

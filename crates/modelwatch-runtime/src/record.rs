@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use modelwatch_sdk::{
-    report::{Check, Figure, Finding, Metric, MetricRole, Report, Status},
+    report::{Check, Figure, Finding, Labels, Metric, MetricRole, Report, Status},
     store::Blessing,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
@@ -304,8 +304,22 @@ pub struct ProbeCoverage {
     /// `{"metric": 31, "output": 2, "class": 10, "slice": 4}`.
     #[serde(default)]
     pub measured: BTreeMap<String, u64>,
+    /// What it was to measure of the candidate, or was asked for, and did not measure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmeasured: Vec<Unmeasured>,
     /// Why it did not run to its end, or nothing.
     pub message: String,
+}
+
+/// Metrics of one output, node, slice or class that nothing rests on, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Unmeasured {
+    /// What they are of; nothing for all rows together.
+    pub labels: Labels,
+    /// Their names.
+    pub metrics: Vec<String>,
+    /// Why.
+    pub why: String,
 }
 
 impl ProbeCoverage {
@@ -322,6 +336,29 @@ impl ProbeCoverage {
         }
         let by_label = values.into_iter().map(|(label, it)| (label.to_owned(), it.len() as u64));
         by_label.chain((n_metrics > 0).then(|| ("metric".to_owned(), n_metrics))).collect()
+    }
+
+    /// Returns what was not measured, by what it is of and why: metrics without a value that counts, and what was not checked.
+    pub(crate) fn unmeasured_by<'a>(report: &'a Report, checks: impl Iterator<Item = &'a Check>) -> Vec<Unmeasured> {
+        let why = |it: &'a Metric| match &it.unfit {
+            Some(why) => Some(why.as_str()),
+            None if it.n == 0 => Some("it is computed from nothing"),
+            None => it.value.is_nan().then_some("the metric is not a number"),
+        };
+        let metrics = report.metrics.iter().filter(|it| it.role == MetricRole::Candidate);
+        let metrics = metrics.filter_map(|it| Some((&it.labels, it.name.as_str(), why(it)?)));
+        let checks = checks.filter(|it| it.status == Status::NotChecked);
+        let checks = checks.map(|it| (&it.labels, it.metric.as_str(), it.message.as_str()));
+        let mut found = BTreeMap::<(&Labels, &str), BTreeSet<&str>>::new();
+        for (labels, name, why) in metrics.chain(checks) {
+            found.entry((labels, why)).or_default().insert(name);
+        }
+        let of = |((labels, why), names): ((&Labels, &str), BTreeSet<&str>)| Unmeasured {
+            labels: labels.clone(),
+            metrics: names.into_iter().map(str::to_owned).collect(),
+            why: why.to_owned(),
+        };
+        found.into_iter().map(of).collect()
     }
 }
 
@@ -360,5 +397,44 @@ pub fn schema() -> Value {
 fn close(schema: &mut Schema) {
     if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
         schema.insert("additionalProperties".to_owned(), false.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_measured_is_told_by_what_it_is_of_and_why() {
+        let of = |name: &str, slice: &str, n: u64| Metric::new(name, 0.5).n(n).label("slice", slice);
+        let few = Some("it has 3 rows".to_owned());
+        let metrics = vec![
+            Metric::new("accuracy", 0.5).n(100),
+            of("accuracy", "a", 97),
+            of("f1", "b", 3).unfit(few.clone()),
+            of("accuracy", "b", 3).unfit(few.clone()),
+            of("accuracy", "b", 3).unfit(few).role(MetricRole::Baseline),
+            Metric::new("map", f64::NAN).n(100),
+            Metric::new("max_absolute_error", 0.0).label("output", "y"),
+        ];
+        let report = Report { metrics, ..Report::default() };
+        let mut absent = Check::not_checked("accuracy", ">= 0.9", "no labeled row is in it");
+        absent.labels.insert("slice".to_owned(), "c".to_owned());
+        let mut few = Check::not_checked("accuracy", ">= 0.9", "it has 3 rows");
+        few.labels.insert("slice".to_owned(), "b".to_owned());
+        let passed = Check { status: Status::Pass, ..absent.clone() };
+        let found = ProbeCoverage::unmeasured_by(&report, [&absent, &few, &passed].into_iter());
+        let told = |it: &Unmeasured| {
+            let labels: Vec<String> = it.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            format!("{} of {}: {}", it.metrics.join(", "), labels.join(", "), it.why)
+        };
+        let told: Vec<String> = found.iter().map(told).collect();
+        let expected = [
+            "map of : the metric is not a number",
+            "max_absolute_error of output=y: it is computed from nothing",
+            "accuracy, f1 of slice=b: it has 3 rows",
+            "accuracy of slice=c: no labeled row is in it",
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -6,7 +6,7 @@ use modelwatch_config::requirement::parse;
 use modelwatch_sdk::{
     Error, ErrorKind, Host, Kind, RecordBatch, Report, Result, Role,
     arrow::{
-        array::{ArrayRef, Float64Array, Int64Array, StringArray},
+        array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
     report::{Check, Status},
@@ -117,8 +117,12 @@ fn batch_of(columns: Vec<Column>) -> RecordBatch {
 }
 
 fn report_on(task: &str, metrics: &[&str], batch: &RecordBatch, seed: u64, host: &dyn Host) -> Report {
+    report_with(json!({"task": task, "metrics": metrics}), batch, seed, host)
+}
+
+fn report_with(mut options: Value, batch: &RecordBatch, seed: u64, host: &dyn Host) -> Report {
     // The draws of a row depend on its content and the seed alone; trials of one seed would share some.
-    let options = json!({"task": task, "metrics": metrics, "intervals": {"replicates": 40, "seed": seed}});
+    options["intervals"] = json!({"replicates": 40, "seed": seed});
     let mut probe = verify_metrics::registry().open_probe(Kind::Verifier, "metrics", &options).unwrap();
     probe.update(host, Role::Current, batch).unwrap();
     probe.evaluate(host).unwrap()
@@ -216,6 +220,57 @@ fn of_numbers_few_unchanged_candidates_are_rejected() {
         few_are_rejected(metrics, "", |trial| {
             let seed = trial * 7919 + rows as u64;
             report_on("regression", metrics, &numbers(rows, 0, has_weights, seed), seed, &())
+        });
+    }
+}
+
+/// Returns numbers of two models that have as much in common, and each for itself as much as `own`.
+fn two_alike(random: &mut Random, shared: &[f64], own: f64) -> [Vec<f64>; 2] {
+    [(); 2].map(|()| shared.iter().map(|it| it + own * random.normal()).collect())
+}
+
+#[test]
+fn of_several_classes_few_unchanged_candidates_are_rejected() {
+    const N_CLASSES: usize = 3;
+    let scores = |it: Vec<f64>| -> ArrayRef {
+        let field = Arc::new(Field::new("item", DataType::Float64, true));
+        Arc::new(FixedSizeListArray::new(field, N_CLASSES as i32, Arc::new(Float64Array::from(it)), None))
+    };
+    let addresses = ["accuracy", "balanced_accuracy", "log_loss", "f1[average=macro]", "roc_auc[average=macro]"];
+    for rows in [50, 500] {
+        few_are_rejected(&addresses, "", |trial| {
+            let seed = trial * 7919 + 29 + rows as u64;
+            let mut random = Random(seed);
+            let labels: Vec<usize> =
+                (0..rows).map(|_| ((random.uniform() * 4.0) as usize).min(N_CLASSES - 1)).collect();
+            let shift = |at: usize| if at % N_CLASSES == labels[at / N_CLASSES] { 1.5 } else { 0.0 };
+            let shared: Vec<f64> = (0..N_CLASSES * rows).map(|at| random.normal() + shift(at)).collect();
+            let [candidate, baseline] = two_alike(&mut random, &shared, 0.5).map(scores);
+            let batch = batch_of(vec![
+                ("label", Use::Label, Arc::new(Int64Array::from_iter_values(labels.iter().map(|it| *it as i64)))),
+                ("candidate:out", Use::Candidate, candidate),
+                ("baseline:out", Use::Baseline, baseline),
+            ]);
+            let metrics = ["accuracy", "balanced_accuracy", "log_loss", "f1", "roc_auc"];
+            report_with(json!({"task": "multiclass", "scores": "logits", "metrics": metrics}), &batch, seed, &())
+        });
+    }
+}
+
+#[test]
+fn of_rankings_few_unchanged_candidates_are_rejected() {
+    const DOCUMENTS: usize = 6;
+    for queries in [50, 500] {
+        few_are_rejected(&["ndcg", "ndcg[k=3]", "map", "mrr", "hit_rate[k=1]"], "", |trial| {
+            let seed = trial * 7919 + 31 + queries as u64;
+            let mut random = Random(seed);
+            let n = DOCUMENTS * queries;
+            let relevance: Vec<i64> = (0..n).map(|_| i64::from(random.uniform() < 0.3)).collect();
+            let shared: Vec<f64> = relevance.iter().map(|it| *it as f64 + random.normal()).collect();
+            let [candidate, baseline] = two_alike(&mut random, &shared, 0.5);
+            let names = Int64Array::from_iter_values((0..n).map(|it| (it / DOCUMENTS) as i64));
+            let batch = batch(relevance, candidate, baseline, [("query", Use::Feature, Arc::new(names) as ArrayRef)]);
+            report_with(json!({"task": "ranking", "query": "query", "at_k": [1, 3]}), &batch, seed, &())
         });
     }
 }

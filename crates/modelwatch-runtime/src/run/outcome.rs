@@ -266,6 +266,7 @@ impl Judgement {
             status: Status::Pass,
             checks: 0,
             measured: BTreeMap::new(),
+            unmeasured: Vec::new(),
             message: String::new(),
         };
         match said {
@@ -305,7 +306,11 @@ impl Judgement {
                 coverage.message = reason;
             }
         }
-        coverage.checks = (self.checks.len() - before) as u64;
+        let checks = &self.checks[before..];
+        coverage.checks = checks.len() as u64;
+        let nothing = Report::default();
+        let report = self.reports.last().filter(|it| it.0 == settings.id).map_or(&nothing, |it| &it.1);
+        coverage.unmeasured = ProbeCoverage::unmeasured_by(report, checks.iter().map(|it| &it.it));
         self.coverage.push(coverage);
     }
 }

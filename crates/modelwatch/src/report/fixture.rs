@@ -86,6 +86,7 @@ pub(super) fn pass() -> RunRecord {
         status: Status::Pass,
         checks: 2,
         measured: [("class".to_owned(), 10), ("metric".to_owned(), 24)].into(),
+        unmeasured: Vec::new(),
         message: String::new(),
     };
     let pair = |name: &str, by: &[(&str, &str)], value: f64| {
@@ -369,6 +370,7 @@ pub(super) fn fail() -> RunRecord {
         status: Status::Error,
         checks: 1,
         measured: [].into(),
+        unmeasured: Vec::new(),
         message: "the plugin panicked at lib.rs:12: index out of bounds".to_owned(),
     });
     res

@@ -637,6 +637,22 @@ fn coverage_says_how_much_was_measured() {
     let measured = &record["coverage"]["probes"][0]["measured"];
     assert_eq!(measured["class"], 10, "{measured}");
     assert!(measured["metric"].as_u64().unwrap() > 30 && measured["slice"].is_null(), "{measured}");
+    assert!(record["coverage"]["probes"][0]["unmeasured"].is_null());
+}
+
+#[test]
+fn coverage_says_what_was_not_measured_and_why() {
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass', expect_slices = ['writer=z'] }\n\
+         require = { 'recall[slice=writer=y]' = '>= 0.5', accuracy = '>= 0.9' }\n";
+    let (code, record) = Project::new().run(&format!("{}{metrics}", digits("e08")));
+    let unmeasured = record["coverage"]["probes"][0]["unmeasured"].as_array().unwrap();
+    let told: Vec<_> = unmeasured
+        .iter()
+        .map(|it| format!("{} {} {}", it["labels"]["slice"], it["metrics"], it["why"].as_str().unwrap()))
+        .collect();
+    assert_eq!((code, told.len()), (3, 2), "{told:?}");
+    assert!(told[0].starts_with("\"writer=y\" [\"recall\"] no metric of that name has these labels"), "{told:?}");
+    assert_eq!(told[1], "\"writer=z\" [\"accuracy\"] `writer` is not a slice column of the data");
 }
 
 #[test]

@@ -347,7 +347,9 @@ impl ProbeCoverage {
         };
         let metrics = report.metrics.iter().filter(|it| it.role == MetricRole::Candidate);
         let metrics = metrics.filter_map(|it| Some((&it.labels, it.name.as_str(), why(it)?)));
-        let checks = checks.filter(|it| it.status == Status::NotChecked);
+        // Those two are no metrics.
+        let is_of_metric = |it: &Check| !matches!(it.metric.as_str(), "findings" | "requirements");
+        let checks = checks.filter(|it| it.status == Status::NotChecked && is_of_metric(it));
         let checks = checks.map(|it| (&it.labels, it.metric.as_str(), it.message.as_str()));
         let mut found = BTreeMap::<(&Labels, &str), BTreeSet<&str>>::new();
         for (labels, name, why) in metrics.chain(checks) {
@@ -423,7 +425,8 @@ mod tests {
         let mut few = Check::not_checked("accuracy", ">= 0.9", "it has 3 rows");
         few.labels.insert("slice".to_owned(), "b".to_owned());
         let passed = Check { status: Status::Pass, ..absent.clone() };
-        let found = ProbeCoverage::unmeasured_by(&report, [&absent, &few, &passed].into_iter());
+        let unasked = Check::not_checked("requirements", "something is asked", "nothing is asked of it");
+        let found = ProbeCoverage::unmeasured_by(&report, [&absent, &few, &passed, &unasked].into_iter());
         let told = |it: &Unmeasured| {
             let labels: Vec<String> = it.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             format!("{} of {}: {}", it.metrics.join(", "), labels.join(", "), it.why)

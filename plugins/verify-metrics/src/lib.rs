@@ -23,6 +23,9 @@
 //! there is one (Davison & Hinkley 1997, section 5.2); and with expanded percentiles for the others and for differences. Of few
 //! rows that differ a difference is made of the intervals of both models (Zou & Donner 2008). `intervals.method = "jackknife"` replaces them over all rows by TensorFlow Model
 //! Analysis's bucketed jackknife.
+//! Means of squares of few heavy-tailed errors are the exception: which of them are great decides the mean, and 50 rows seldom have them. There
+//! the interval of `rmse` and `mse` holds the true value in about 92 of 100 cases where errors have Student's t with 5 degrees of freedom, and in
+//! fewer where their tails are heavier. Judge such errors by `mae`, or by more rows.
 //! Their level is what a requirement asks for, else 95 %. The metrics `ks_statistic` and `ece` have none, whose bias is as large as their spread.
 //!
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.

@@ -643,16 +643,16 @@ fn coverage_says_how_much_was_measured() {
 #[test]
 fn coverage_says_what_was_not_measured_and_why() {
     let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass', expect_slices = ['writer=z'] }\n\
-         require = { 'recall[slice=writer=y]' = '>= 0.5', accuracy = '>= 0.9' }\n";
+         require = { 'recall[class=x]' = '>= 0.5', accuracy = '>= 0.9' }\n";
     let (code, record) = Project::new().run(&format!("{}{metrics}", digits("e08")));
     let unmeasured = record["coverage"]["probes"][0]["unmeasured"].as_array().unwrap();
     let told: Vec<_> = unmeasured
         .iter()
-        .map(|it| format!("{} {} {}", it["labels"]["slice"], it["metrics"], it["why"].as_str().unwrap()))
+        .map(|it| format!("{} {} {}", it["labels"], it["metrics"], it["why"].as_str().unwrap()))
         .collect();
-    assert_eq!((code, told.len()), (3, 2), "{told:?}");
-    assert!(told[0].starts_with("\"writer=y\" [\"recall\"] no metric of that name has these labels"), "{told:?}");
-    assert_eq!(told[1], "\"writer=z\" [\"accuracy\"] `writer` is not a slice column of the data");
+    assert_eq!((code, told.len()), (4, 2), "{told:?}");
+    assert!(told[0].starts_with(r#"{"class":"x"} ["recall"] no metric of that name has these labels"#), "{told:?}");
+    assert_eq!(told[1], r#"{"slice":"writer=z"} ["accuracy"] `writer` is not a slice column of the data"#);
 }
 
 #[test]

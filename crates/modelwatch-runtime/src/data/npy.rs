@@ -42,6 +42,15 @@ const MAX_TEXTS: usize = i32::MAX as usize;
 /// As many bytes are reserved before any is read.
 const MAX_RESERVED: usize = 1 << 24;
 
+/// So many bytes of texts are read at once, since the longest one makes all of them wide.
+const TEXTS_AT_ONCE: usize = 1 << 22;
+
+/// A longer header is refused, as NumPy does: it is an expression to parse.
+const MAX_HEADER: usize = 10_000;
+
+/// A plain array needs one dictionary and one tuple; the time to parse brackets within brackets grows without bounds.
+const MAX_BRACKETS: usize = 32;
+
 /// The bytes of a code point.
 const UTF32: u64 = 4;
 
@@ -183,7 +192,32 @@ fn with_array<T>(
 }
 
 fn header(file: &Path, name: &str, reader: &mut dyn Read) -> Result<NpyHeader, DataError> {
-    NpyHeader::from_reader(reader).map_err(|e| damaged(file, name, e))
+    let bytes = header_bytes(reader).map_err(|e| damaged(file, name, e))?;
+    NpyHeader::from_reader(&bytes[..]).map_err(|e| damaged(file, name, e))
+}
+
+/// Reads a header up to the first element, and refuses one that no array needs.
+fn header_bytes(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    // The magic bytes, two of the version, and the length in two bytes or, later, in four.
+    let mut bytes = vec![0; 8];
+    reader.read_exact(&mut bytes)?;
+    let mut length = [0; 4];
+    let length = &mut length[..if bytes[6] == 1 { 2 } else { 4 }];
+    reader.read_exact(length)?;
+    let n = length.iter().rev().fold(0, |sum, it| sum << 8 | usize::from(*it));
+    if n > MAX_HEADER {
+        return Err(invalid(format!("its header has {n} bytes, and no more than {MAX_HEADER} are read")));
+    }
+    bytes.extend_from_slice(length);
+    let start = bytes.len();
+    bytes.resize(start + n, 0);
+    reader.read_exact(&mut bytes[start..])?;
+    let brackets = bytes[start..].iter().filter(|it| matches!(it, b'(' | b'[' | b'{')).count();
+    if brackets > MAX_BRACKETS {
+        return Err(invalid(format!("its header has {brackets} brackets, and no more than {MAX_BRACKETS} are read")));
+    }
+    Ok(bytes)
 }
 
 fn damaged(file: &Path, name: &str, reason: impl ToString) -> DataError {
@@ -209,12 +243,16 @@ struct Head {
 fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
     let broken = |reason: String| DataError::broken(file, format!("array `{name}`"), reason);
     let item = item_type(&npy.dtype()).map_err(broken)?;
+    element(&npy.dtype()).map_err(broken)?;
     let (rows, axes) = npy.shape().split_first().ok_or_else(|| broken("it is a single number, not rows".to_owned()))?;
     if axes.is_empty() {
         return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true), order: None });
     }
     let width = axes.iter().try_fold(1_u64, |product, &it| product.checked_mul(it)).filter(|&it| it <= MAX_ROW);
     let width = width.ok_or_else(|| broken(format!("a row of shape {axes:?} is too large")))?;
+    if width == 0 {
+        return Err(broken(format!("a row of shape {axes:?} has no elements")));
+    }
     let data_type = DataType::FixedSizeList(Arc::new(Field::new("item", item, true)), width as i32);
     let metadata = [
         ("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned()),
@@ -335,14 +373,31 @@ impl<'f, 'r> Column<'f, 'r> {
         let broken =
             |e: &dyn std::fmt::Display| damaged(self.file, self.name, format!("it ends early or is damaged: {e}"));
         let width = self.width.unwrap_or(1);
-        let bytes = self.bytes.take(rows as usize * width, self.element.size).map_err(|e| broken(&e))?;
-        let values = decode(&bytes, self.element, self.item.data_type()).map_err(|e| match e.kind() {
+        let values = self.values(rows as usize * width).map_err(|e| match e.kind() {
             io::ErrorKind::FileTooLarge => self::broken(self.file, self.name, e),
             _ => broken(&e),
         })?;
         let Some(width) = self.width else { return Ok(Some(values)) };
         let list = FixedSizeListArray::try_new(Arc::clone(&self.item), width as i32, values, None);
         list.map(|it| Some(Arc::new(it) as ArrayRef)).map_err(|e| broken(&e))
+    }
+}
+
+impl Column<'_, '_> {
+    fn values(&mut self, n: usize) -> io::Result<ArrayRef> {
+        let Self { bytes, element, item, .. } = self;
+        if *item.data_type() != DataType::Utf8 {
+            return decode(&bytes.take(n, element.size)?, *element, item.data_type());
+        }
+        let at_once = (TEXTS_AT_ONCE / element.size).max(1);
+        let mut res = Vec::new();
+        while res.len() < n {
+            let part = bytes.take(at_once.min(n - res.len()), element.size)?;
+            for it in part.chunks_exact(element.size) {
+                res.push(text(it, *element)?);
+            }
+        }
+        texts(res, MAX_TEXTS)
     }
 }
 
@@ -362,7 +417,7 @@ impl Bytes<'_> {
     }
 }
 
-/// Reads so many elements of a size, and takes no more memory than there are bytes.
+/// Reads so many elements of a size. What it takes grows with the bytes that there are, whatever the header says.
 fn read(reader: &mut dyn Read, n: usize, size: usize) -> io::Result<Vec<u8>> {
     let len = n.checked_mul(size).ok_or(io::ErrorKind::OutOfMemory)?;
     let mut res = Vec::new();
@@ -380,6 +435,9 @@ fn element(dtype: &DType) -> Result<Element, String> {
         _ => Some(it.size_field()),
     };
     let size = size.and_then(|it| usize::try_from(it).ok()).ok_or("its elements are too large")?;
+    if size == 0 {
+        return Err("its texts have no length".to_owned());
+    }
     Ok(Element { size, is_big_endian: it.endianness() == Endianness::Big })
 }
 
@@ -406,10 +464,7 @@ fn decode(bytes: &[u8], element: Element, item: &DataType) -> io::Result<ArrayRe
         DataType::UInt32 => numbers!(u32, UInt32Array),
         DataType::UInt64 => numbers!(u64, UInt64Array),
         DataType::Boolean => Arc::new(BooleanArray::from(bytes.iter().map(|it| *it != 0).collect::<Vec<_>>())),
-        _ if element.size == 0 => return Err(io::Error::new(io::ErrorKind::InvalidData, "its texts have no length")),
-        _ => {
-            texts(bytes.chunks_exact(element.size).map(|it| text(it, element)).collect::<io::Result<_>>()?, MAX_TEXTS)?
-        }
+        other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other} is not read in blocks"))),
     })
 }
 
@@ -475,19 +530,39 @@ mod tests {
         let found = decode(&bytes, element, &DataType::Float64).unwrap();
         assert_eq!(&found, &(Arc::new(Float64Array::from(vec![1.5, -2.0])) as ArrayRef));
         let bytes: Vec<u8> = "a\0b\0\0".chars().flat_map(|it| u32::from(it).to_be_bytes()).collect();
-        let found = decode(&bytes, Element { size: 20, ..element }, &DataType::Utf8).unwrap();
-        assert_eq!(&found, &(Arc::new(StringArray::from(vec!["a\0b"])) as ArrayRef), "zeros at the end fill it");
+        assert_eq!(text(&bytes, element).unwrap(), "a\0b", "zeros at the end fill it");
         let found = decode(&[0, 1, 2], Element { size: 1, ..element }, &DataType::Boolean).unwrap();
         assert_eq!(&found, &(Arc::new(BooleanArray::from(vec![false, true, true])) as ArrayRef));
     }
 
     #[test]
     fn what_is_no_text_is_an_error() {
-        let element = Element { size: 4, is_big_endian: false };
-        let why = decode(&0xd800u32.to_le_bytes(), element, &DataType::Utf8).unwrap_err().to_string();
+        let why = text(&0xd800u32.to_le_bytes(), Element { size: 4, is_big_endian: false }).unwrap_err().to_string();
         assert_eq!(why, "0xd800 is no code point of a text");
-        let why = decode(&[], Element { size: 0, ..element }, &DataType::Utf8).unwrap_err().to_string();
-        assert_eq!(why, "its texts have no length");
+    }
+
+    /// Returns a file of version 1 with such a header, and what is said of it.
+    fn refused(header: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("t.npy");
+        let length = (header.len() as u16).to_le_bytes();
+        std::fs::write(&file, [&b"\x93NUMPY\x01\0"[..], &length, header.as_bytes(), &[0; 64]].concat()).unwrap();
+        schema(&file, DataFormat::Npy).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn hostile_headers_are_refused() {
+        let of =
+            |descr: &str, shape: &str| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        for (header, expected) in [
+            (of("<f8", "(1152921504606846976, 0)"), "a row of shape [0] has no elements"),
+            (of("<U0", "(3,)"), "its texts have no length"),
+            ("[".repeat(60), "its header has 60 brackets"),
+            (" ".repeat(20_000), "its header has 20000 bytes"),
+        ] {
+            let why = refused(&header);
+            assert!(why.contains(expected) && why.contains("t.npy") && why.contains("array `x`"), "{why}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod winsorize;
 
 pub use anderson_darling::anderson_darling;
 pub use binning::{BinCounts, BinRule, Values, bin_edges, count_into};
-pub use category_omnibus::category_omnibus;
+pub use category_omnibus::{category_omnibus, least_category_p};
 pub use contingency::{ChiSquared, Yates, chi2_contingency, chi2_contingency_with, cramers_v, g_test, homogeneity};
 pub(crate) use cramer_von_mises::RankSquares;
 pub use cramer_von_mises::{CramerVonMises, cramer_von_mises};
@@ -38,7 +38,7 @@ pub use distances::{
     LogBase, ZeroFill, energy, fill_zeros, hellinger, jensen_shannon, kl, linf, proportions, psi, standard_deviation,
     total_variation, wasserstein, wasserstein_normed, wasserstein_of,
 };
-pub use effect::{CellDistance, Effect, cell_effect, ks_effect, ks_effect_of, wasserstein_effect};
+pub use effect::{CellDistance, Effect, cell_effect, chance_variation, ks_effect, ks_effect_of, wasserstein_effect};
 pub use epps_singleton::epps_singleton;
 pub use kolmogorov::kolmogorov_sf;
 pub use ks::{EXACT_LIMIT, ks, ks_asymptotic, ks_statistic};

@@ -1,9 +1,9 @@
 //! The comparison of categories.
 
 use modelwatch_stats::{
-    categories::{AlignedCounts, CategoryCounts},
+    categories::{AlignedCounts, CategoryCounts, align},
     peers::Categories,
-    two_sample::{LogBase, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon, psi},
+    two_sample::{LogBase, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon, least_category_p, psi},
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     comparison_numeric::ZERO_FILL,
     config::Config,
     method::Method,
-    scores::{PeerScore, n_categories, peer_score_of_categories, score_categories},
+    scores::{PeerScore, Tables, peer_score_of_categories, score_categories},
     weights::{Counted, Footing, aligned_categories, check_size, unweighted},
 };
 
@@ -41,7 +41,13 @@ pub(crate) fn compare_categories(
     let (left, right) = table(&aligned, &others);
     let chi2 = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
     let all = with_others(&aligned, &others);
-    let score = score_categories(method, &config.min_effect, (&left, &right), (&all.0, &all.1))?;
+    // Rows of equal weights are worth as many as there are.
+    let is_weighted = weighted.is_some() && {
+        let rows = align(reference.rows, current.rows);
+        (&rows.reference, &rows.current) != (&aligned.reference, &aligned.current)
+    };
+    let tables = Tables { large: (&left, &right), all: (&all.0, &all.1), is_weighted };
+    let score = score_categories(method, &config.min_effect, tables)?;
     let cells = match &weighted {
         None => cells(&aligned, &others),
         Some(it) => cells(it, &in_groups(it, others.len())),
@@ -60,7 +66,7 @@ pub(crate) fn compare_categories(
         detail: Detail::Categorical {
             chi2_statistic: chi2.statistic,
             chi2_p_value: chi2.p_value,
-            is_untested: !has_one_value && is_hopeless(config, (&left, &right), (&all.0, &all.1)),
+            is_untested: !has_one_value && is_hopeless(config, method, tables),
         },
         cells,
     })
@@ -192,14 +198,16 @@ fn table(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec<u64>)
     frequent.into_iter().unzip()
 }
 
-/// Returns whether no counts with the same sums could be significant, of two categories or of as many as there are rows.
-fn is_hopeless(config: &Config, table: (&[u64], &[u64]), all: (&[u64], &[u64])) -> bool {
-    if n_categories(all) > table.0.len() && all.0.iter().zip(all.1).any(|it| it.0.saturating_add(*it.1) > 1) {
+/// Returns whether no counts with the same sums could be significant.
+fn is_hopeless(config: &Config, method: Method, tables: Tables<'_>) -> bool {
+    let (left, right) = tables.large;
+    let is_of_all = tables.is_of_all(method) && tables.has_rare();
+    if is_of_all && least_category_p(tables.all.0, tables.all.1) <= config.alpha() {
         return false;
     }
-    let (&[a, b], &[c, d]) = table else { return table.0.len() < 2 };
-    let (reference_rows, current_rows) = (a + b, c + d);
-    let hits = (a + c).min(b + d);
+    let (&[a, b], &[c, d]) = (left, right) else { return left.len() < 2 };
+    let (reference_rows, current_rows) = (a.saturating_add(b), c.saturating_add(d));
+    let hits = a.saturating_add(c).min(b.saturating_add(d));
     let p_value = |reference_hits: u64| {
         let current_hits = hits - reference_hits;
         fisher_exact(Shares { reference_hits, reference_rows, current_hits, current_rows })
@@ -277,7 +285,7 @@ fn constant(reference: (&CategoryCounts, u64), current: (&CategoryCounts, u64)) 
 
 #[cfg(test)]
 mod tests {
-    use modelwatch_stats::categories::align;
+    use modelwatch_stats::two_sample::homogeneity;
 
     use super::*;
 
@@ -356,5 +364,46 @@ mod tests {
             Some(Constant { is_current: true, value: "a".to_owned(), chance: 0.5f64.powf(30.0) })
         );
         assert_eq!(compare(&[("a", 50)], &[("a", 30)]).constant, None);
+    }
+
+    #[test]
+    fn what_is_found_among_rare_categories_is_large_enough_to_tell() {
+        let names: Vec<String> = (0..40).map(|it| format!("c{it}")).collect();
+        let reference: Vec<(&str, u64)> = names.iter().map(|it| (it.as_str(), 125)).collect();
+        let current: Vec<(&str, u64)> = names[..16].iter().map(|it| (it.as_str(), 6)).collect();
+        let part = compare(&reference, &current);
+        assert!(part.score.p_value < 1e-3 && part.is_large() && part.score.effect.value > 0.3, "{:?}", part.score);
+        // By chance alone the distance is a quarter.
+        let alike: Vec<(&str, u64)> =
+            names.iter().enumerate().map(|it| (it.1.as_str(), [1, 2, 3, 4][it.0 % 4])).collect();
+        let part = compare(&reference, &alike);
+        assert!(part.score.p_value > 0.05 && !part.is_large(), "{:?}", part.score);
+    }
+
+    #[test]
+    fn names_that_hardly_repeat_are_untested() {
+        let names: Vec<String> = (0..121).map(|it| format!("id{it}")).collect();
+        let ids: Vec<(&str, u64)> = names.iter().map(|it| (it.as_str(), 1)).collect();
+        let mut reference = ids[..60].to_vec();
+        reference.push(("again", 2));
+        let part = compare(&reference, &ids[60..]);
+        assert!(matches!(part.detail, Detail::Categorical { is_untested: true, .. }));
+        // The large table is all that this test looks at, and it cannot differ.
+        let [reference, current] = [of(&ids[..4]), of(&ids[4..8])];
+        let [left, right] = [&reference, &current].map(|rows| Counted { rows, weighted: None });
+        let part = compare_categories(&Config { min_rows: 1, ..Config::default() }, Method::Chi2, None, left, right);
+        assert!(matches!(part.unwrap().detail, Detail::Categorical { is_untested: true, .. }));
+    }
+
+    #[test]
+    fn of_weighted_rows_the_large_table_speaks() {
+        let all: ([u64; 4], [u64; 4]) = ([4000, 900, 100, 0], [75, 17, 2, 6]);
+        let large: ([u64; 3], [u64; 3]) = ([4000, 900, 100], [75, 17, 8]);
+        let p_value = |is_weighted: bool| {
+            let tables = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), is_weighted };
+            score_categories(Method::Auto, &Config::default().min_effect, tables).unwrap().p_value
+        };
+        assert!(p_value(false) < 1e-4);
+        assert_eq!(p_value(true), homogeneity(&large.0, &large.1).unwrap().p_value);
     }
 }

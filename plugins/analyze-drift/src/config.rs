@@ -126,7 +126,8 @@ pub struct MinEffect {
     /// every test of numbers.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ks: f64,
-    /// The total variation distance, the share of rows in other categories. It is the size of a difference for every test of categories.
+    /// The total variation distance, the share of rows in other categories. It is the size of a difference for every test of categories;
+    /// of many rare ones, less what chance makes of it.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub chi2: f64,
     /// The population stability index.

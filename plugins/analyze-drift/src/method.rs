@@ -15,8 +15,9 @@ use serde::Deserialize;
 pub enum Method {
     /// Ours. Numbers: rank tests for a shift and for a change of spread together with Kolmogorov-Smirnov; the latter alone, exact,
     /// where there are too few rows beside the most frequent value; Fisher's exact test for two values. Categories: the
-    /// chi-squared and G tests together with Fisher's exact test of each category against all others; where some are rare, chi-squared by its
-    /// permutation distribution, and the rows of categories that one role lacks. Fisher's exact test for two.
+    /// chi-squared and G tests together with Fisher's exact test of each category against all others; the
+    /// rows of categories that one role lacks; and chi-squared by its permutation distribution where many are rare. Of weighted rows chi-squared
+    /// and G alone, with rare categories in one cell. Fisher's exact test for two.
     #[default]
     Auto,
     /// Numbers: Kolmogorov-Smirnov; exact where that is worth its time.

@@ -6,9 +6,9 @@ use modelwatch_stats::{
     peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
     two_sample::{
         Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
-        category_omnibus, cell_effect, chi2_contingency_with, cramer_von_mises, discrepancy, energy, epps_singleton,
-        fisher_exact, g_test, homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, robust_deviation, student_t,
-        wasserstein, wasserstein_effect, welch_t, winsorize, z_test,
+        category_omnibus, cell_effect, chance_variation, chi2_contingency_with, cramer_von_mises, discrepancy, energy,
+        epps_singleton, fisher_exact, g_test, homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of,
+        robust_deviation, student_t, wasserstein, wasserstein_effect, welch_t, winsorize, z_test,
     },
 };
 
@@ -57,6 +57,34 @@ pub(crate) struct PeerScore {
     pub(crate) value: f64,
     /// The rule.
     pub(crate) rule: Rule,
+}
+
+/// The counts of categories.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables<'a> {
+    /// In which rare ones share a cell.
+    pub(crate) large: (&'a [u64], &'a [u64]),
+    /// Of all categories.
+    pub(crate) all: (&'a [u64], &'a [u64]),
+    /// Whether they are of rows that have different weights, and are as many rows as these are worth.
+    pub(crate) is_weighted: bool,
+}
+
+impl Tables<'_> {
+    /// Whether more is looked at than the large table.
+    pub(crate) fn is_of_all(self, method: Method) -> bool {
+        !self.is_weighted && !matches!(method, Method::Chi2 | Method::G | Method::Z | Method::Fisher)
+    }
+
+    /// Whether categories share a cell.
+    pub(crate) fn has_rare(self) -> bool {
+        self.n_categories() > self.large.0.len()
+    }
+
+    /// How many categories have rows.
+    pub(crate) fn n_categories(self) -> usize {
+        self.all.0.iter().zip(self.all.1).filter(|it| *it.0 > 0 || *it.1 > 0).count()
+    }
 }
 
 /// Two numeric samples, and the counts of both in common cells.
@@ -120,17 +148,12 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
     Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: Some(omnibus.ks) })
 }
 
-/// Returns what one of our methods says of a table of categories, in which rare ones share a cell, and of all categories.
+/// Returns what one of our methods says of categories.
 ///
 /// # Errors
 /// Why the statistic does not exist.
-pub(crate) fn score_categories(
-    method: Method,
-    least: &MinEffect,
-    table: (&[u64], &[u64]),
-    all: (&[u64], &[u64]),
-) -> Result<Score, String> {
-    let (left, right) = table;
+pub(crate) fn score_categories(method: Method, least: &MinEffect, tables: Tables<'_>) -> Result<Score, String> {
+    let Tables { large: (left, right), all, .. } = tables;
     let text = |e: Undefined| e.to_string();
     let shares = || match (left, right) {
         (&[a, b], &[c, d]) => Ok(Shares {
@@ -157,24 +180,20 @@ pub(crate) fn score_categories(
         _ => {
             let test = homogeneity(left, right).map_err(text)?;
             let p_value = if left.len() == 2 { fisher_exact(shares()?).map_err(text)? } else { test.p_value };
-            let (large, n) = (plain(test.statistic, p_value), n_categories(all));
+            let large = plain(test.statistic, p_value);
             // Fisher's test is all there is to say of two.
-            if n > 2 { category_omnibus(all.0, all.1, (large, n > left.len())) } else { large }
+            let is_of_all = tables.is_of_all(method) && tables.n_categories() > 2;
+            if is_of_all { category_omnibus(all.0, all.1, (large, tables.has_rare())) } else { large }
         }
     };
     let effect = match cell_size(method, least, all).map_err(text)? {
         Some(it) => it,
         None => {
-            let effect = cell_effect(CellDistance::TotalVariation, left, right, LEVEL).map_err(text)?;
+            let effect = total_variation(method, tables).map_err(text)?;
             Size::new("total variation distance", Some(effect), effect.value, least.chi2)
         }
     };
     Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: None })
-}
-
-/// Returns how many categories have rows.
-pub(crate) fn n_categories(all: (&[u64], &[u64])) -> usize {
-    all.0.iter().zip(all.1).filter(|it| *it.0 > 0 || *it.1 > 0).count()
 }
 
 /// Returns what another tool says of numbers, judged by its rule.
@@ -296,6 +315,22 @@ impl Size {
             None => Self { value: if difference == 0.0 { 0.0 } else { f64::INFINITY }, name, interval: None, least },
         }
     }
+}
+
+/// Returns the total variation distance: where rare categories are looked at, of all, less what chance makes of them.
+fn total_variation(method: Method, tables: Tables<'_>) -> Result<Effect, Undefined> {
+    let of = |(left, right): (&[u64], &[u64])| cell_effect(CellDistance::TotalVariation, left, right, LEVEL);
+    let large = of(tables.large)?;
+    if !tables.is_of_all(method) || !tables.has_rare() {
+        return Ok(large);
+    }
+    let (all, chance) = (of(tables.all)?, chance_variation(tables.all.0, tables.all.1));
+    if all.value - chance <= large.value {
+        return Ok(large);
+    }
+    let less = |it: f64| (it - chance).max(0.0);
+    let interval = Interval { low: less(all.interval.low), high: less(all.interval.high), ..all.interval };
+    Ok(Effect { value: less(all.value), interval })
 }
 
 /// Returns the distance of two rows of counts that the method is, if it is one.

@@ -10,7 +10,7 @@ const NEVER: f64 = 1e-18;
 
 /// Returns how many hits are among so many rows that are drawn from hits and misses, without putting any back.
 ///
-/// The error of its probabilities grows with the number of rows, to some thousandths at 2⁴⁰ of them.
+/// The error of its probabilities grows with the number of rows; at 2³³ of them it is below 10⁻⁴.
 pub(crate) fn hypergeometric(random: &mut Random, hits: u64, misses: u64, drawn: u64) -> u64 {
     // Which rows are hits and which are drawn has the same part in it.
     let (few, many) = (hits.min(drawn), hits.max(drawn));

@@ -90,8 +90,12 @@ pub fn homogeneity(reference: &[u64], current: &[u64]) -> Result<ChiSquared, Und
     let (m, n) = (total(reference), total(current));
     let rows = m + n;
     let inverse = |counts: f64| rows / counts - 1.0;
-    let columns: f64 =
-        reference.iter().zip(current).filter(|it| *it.0 > 0 || *it.1 > 0).map(|it| rows / (*it.0 + *it.1) as f64).sum();
+    let columns: f64 = reference
+        .iter()
+        .zip(current)
+        .filter(|it| *it.0 > 0 || *it.1 > 0)
+        .map(|it| rows / (*it.0 as f64 + *it.1 as f64))
+        .sum();
     let of_sides = inverse(m) + inverse(n) + 1.0;
     let degrees_of_freedom = pearson.degrees_of_freedom as f64;
     let factor = 1.0 + of_sides * (columns - 1.0) / (6.0 * rows * degrees_of_freedom);

@@ -2,13 +2,15 @@
 
 /// No more steps than that.
 const MOST_STEPS: u64 = 2_000_000;
+/// No more factors than that of the probability that a category is whole.
+const MOST_FACTORS: f64 = 1e5;
 
 /// Returns the probability that at least as many rows of the second side are in categories that the first one lacks, where all rows are dealt
 /// at random to sides of these sizes.
 ///
 /// Categories count as dealt independently of each other. They are not: those that are whole on one side leave less room there for
-/// others, so that a small probability is a little too great. It is 1 where the first side lacks none, and where categories times rows are
-/// more than two million.
+/// others, so that a small probability is a little too great. It is 1 where the first side lacks none. Where categories times rows are more
+/// than two million, it is that of fewer rows.
 ///
 /// ```
 /// use modelwatch_stats::two_sample::one_sided_rows;
@@ -20,9 +22,10 @@ const MOST_STEPS: u64 = 2_000_000;
 pub fn one_sided_rows(first: &[u64], second: &[u64]) -> f64 {
     let rows = first.iter().copied().zip(second.iter().copied()).filter(|it| *it != (0, 0));
     let found = rows.clone().filter(|it| it.0 == 0).fold(0u64, |sum, it| sum.saturating_add(it.1));
-    if found == 0 || found.saturating_mul(rows.clone().count() as u64) > MOST_STEPS {
+    if found == 0 {
         return 1.0;
     }
+    let found = found.min((MOST_STEPS / rows.clone().count() as u64).max(1));
     let (m, n) = rows.clone().fold((0.0, 0.0), |sum, it| (sum.0 + it.0 as f64, sum.1 + it.1 as f64));
     whole(rows.map(|it| it.0.saturating_add(it.1)), (n, m + n), found as usize)
 }
@@ -51,15 +54,23 @@ fn whole(counts: impl Iterator<Item = u64>, (drawn, rows): (f64, f64), found: us
     rest.min(1.0)
 }
 
-/// The probability that so many rows are all among `drawn` of `rows`.
+/// The probability that so many rows are all among `drawn` of `rows`, or a bound of it.
 fn all_drawn(count: u64, drawn: f64, rows: f64) -> f64 {
+    let (count, others) = (count as f64, rows - drawn);
+    if count > drawn {
+        return 0.0;
+    }
+    // That the rows are all drawn is that those that are not drawn are all others: the fewer factors do.
+    let (factors, from) = if count <= others { (count, drawn) } else { (others, rows - count) };
+    if factors > MOST_FACTORS {
+        return (factors * (from / rows).ln()).exp();
+    }
     let mut res = 1.0;
-    for it in 0..count {
-        res *= (drawn - it as f64) / (rows - it as f64);
-        // So small a probability adds nothing.
-        if res < 1e-300 {
-            return 0.0;
-        }
+    let mut at = 0.0;
+    // So small a probability adds nothing.
+    while at < factors && res > 1e-300 {
+        res *= (from - at) / (rows - at);
+        at += 1.0;
     }
     res
 }
@@ -96,5 +107,17 @@ mod tests {
                 assert!(got < 1.3 * expected + error + 1e-4, "{n} {rows}: {got}, expected {expected}");
             }
         }
+    }
+
+    #[test]
+    fn counts_beyond_all_data_are_quick() {
+        let many = u64::MAX / 4;
+        assert_eq!(one_sided_rows(&[many, many, 0], &[many, many, 2]), 0.25);
+        assert!(one_sided_rows(&[0, 1_000], &[50, 1_000_000_000]) > 0.9, "most categories of few rows are there alone");
+        assert!(one_sided_rows(&[1_000_000_000, 0], &[900, 100]) < 1e-300);
+        // More rows than are looked at one by one, of which so many suffice.
+        let (first, second) = (vec![1_000_000; 3000], vec![1_000; 3000]);
+        let (first, second) = ([&first[..], &[0]].concat(), [&second[..], &[700]].concat());
+        assert!(one_sided_rows(&first, &second) < 1e-12);
     }
 }

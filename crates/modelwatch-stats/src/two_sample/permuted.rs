@@ -9,10 +9,10 @@ use crate::{
 const ENOUGH: u64 = 20;
 /// No more dealings than that.
 const MOST: u64 = 10_000;
-/// No more counts are drawn than that in all dealings together.
-const MOST_COUNTS: u64 = 1_000_000;
+/// No more steps than that in all dealings together: one for each count that is drawn, and one for each standard deviation of it.
+const MOST_STEPS: f64 = 1e7;
 /// Of more rows than that, the probabilities are not exact enough.
-const MOST_ROWS: u64 = 1 << 40;
+const MOST_ROWS: u64 = 1 << 33;
 /// Equal statistics differ by rounding.
 const TIE: f64 = 1.0 - 1e-10;
 
@@ -38,7 +38,7 @@ pub struct PermutedChi2 {
 impl PermutedChi2 {
     /// Takes the counts of the same categories of both sides.
     ///
-    /// Undefined if a side has no rows, the lengths differ, or there are more than 2⁴⁰ rows.
+    /// Undefined if a side has no rows, the lengths differ, or there are more than 2³³ rows.
     pub fn new(reference: &[u64], current: &[u64]) -> Result<Self, Undefined> {
         if reference.len() != current.len() {
             return Err(Undefined::new(Reason::LengthMismatch));
@@ -93,7 +93,10 @@ impl PermutedChi2 {
     }
 
     fn most(&self) -> u64 {
-        (MOST_COUNTS / self.dealt.min(self.categories() as u64)).clamp(ENOUGH, MOST)
+        let (rows, categories) = (self.dealt as f64, self.categories() as f64);
+        // The standard deviations of the counts come to less than that root.
+        let steps = rows.min(categories) + (rows * categories).sqrt();
+        ((MOST_STEPS / steps) as u64).clamp(ENOUGH, MOST)
     }
 
     fn categories(&self) -> usize {

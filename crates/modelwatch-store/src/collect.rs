@@ -28,11 +28,16 @@ const MAX_SKEW: u64 = 300;
 pub(crate) fn collect(shared: &Shared, host: &dyn Host, options: &CollectOptions) -> Result<CollectReport> {
     let mut res = CollectReport::default();
     let moved = repack(shared, host, options.dry_run, &mut res.repacked);
+    if moved.is_err() {
+        // It was counted before it was moved.
+        res.repacked = Collected::default();
+    }
     match moved.and_then(|()| free(shared, host, options, &mut res)) {
         Err(e) if e.kind == ErrorKind::NoSpace => {
             // Moved is what there is room for again. Now all that is left is for the entries without which nothing is deleted.
             shared.blobs.give_up_reserve()?;
-            res = CollectReport::default();
+            // What was deleted stays so; the rest is looked at anew.
+            (res.marked, res.waiting) = (Collected::default(), Collected::default());
             free(shared, host, options, &mut res)?;
             Ok(res)
         }

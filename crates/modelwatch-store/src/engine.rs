@@ -124,6 +124,15 @@ impl Engine {
 }
 
 impl Shared {
+    /// Does what comes before anything can be deleted, and once more after giving up what is kept free for that where there is
+    /// no space for it: else there would never be space again.
+    fn with_reserve<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(e) if e.kind == ErrorKind::NoSpace && self.blobs.give_up_reserve()? => act(),
+            res => res,
+        }
+    }
+
     /// Returns the manifests under which a checkpoint can be found, the most promising first, and why there may be more of them.
     pub(crate) fn find(&self, id: &CheckpointId) -> Result<(Vec<Digest>, Option<Error>)> {
         let mut res = Vec::new();
@@ -254,13 +263,15 @@ impl CheckpointStore for Engine {
             let event = || LogEvent::Remove { ids: ids.to_vec(), reason: reason.to_owned() }.into();
             Ok((!ids.is_empty()).then(event))
         };
-        match self.append(lineage, decide) {
-            // Before it is recorded nothing can be deleted, so that there would never be space again.
-            Err(e) if e.kind == ErrorKind::NoSpace && self.shared.blobs.give_up_reserve()? => {
-                self.append(lineage, decide)
-            }
-            res => res,
-        }
+        let mut is_again = false;
+        self.shared.with_reserve(|| {
+            let may_be_done = std::mem::replace(&mut is_again, true);
+            self.append(lineage, |it| {
+                // The first attempt may have come further than it could tell.
+                let is_done = may_be_done && ids.iter().all(|id| it.history().removed().contains(id));
+                if is_done { Ok(None) } else { decide(it) }
+            })
+        })
     }
 
     fn scrub(&self, host: &dyn Host, depth: ScrubDepth) -> Result<ScrubReport> {
@@ -284,7 +295,7 @@ impl CheckpointStore for Engine {
     }
 
     fn check_clock(&self, _: &dyn Host) -> Result<()> {
-        collect::check_clock(&self.shared)
+        self.shared.with_reserve(|| collect::check_clock(&self.shared))
     }
 
     fn history(&self, lineage: &str) -> Result<History> {

@@ -105,6 +105,11 @@ impl Disk {
         &self.root
     }
 
+    /// Fails unless the folder is the one that was opened.
+    pub(crate) fn is_there(&self) -> Result<()> {
+        self.presence.is_there(&self.root)
+    }
+
     /// Returns the whole file, or `None` if there is none.
     pub(crate) fn read(&self, path: &Path, cap: u64) -> Result<Option<Vec<u8>>> {
         let Some((file, len)) = self.open_file(path)? else {

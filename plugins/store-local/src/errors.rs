@@ -9,8 +9,8 @@ pub(crate) fn io(attempt: &str, path: &Path, error: &io::Error) -> Error {
     let kind = if is_full(error) { ErrorKind::NoSpace } else { ErrorKind::Io };
     let help = match error.kind() {
         _ if kind == ErrorKind::NoSpace => {
-            "free space on that file system, or in the store with `modelwatch store prune`, and try again; everything committed \
-             before is intact"
+            "free space on that file system, or in the store with `modelwatch store prune`, which deletes nothing before the grace \
+             period has passed (`--grace 0s` deletes at once), and try again; everything committed before is intact"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "the file system is read-only: make it writable, or point `path` elsewhere; reading still works"

@@ -8,11 +8,11 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use modelwatch_sdk::Result;
-use modelwatch_store::random_number;
+use modelwatch_store::{STORE_FILE, random_number};
 
 use crate::{
     disk::{Disk, Step},
@@ -23,42 +23,55 @@ const NAME: &str = "reserve";
 /// How many times as much must be free as it takes, so that it never is what fills the disk.
 const AMPLE: u64 = 4;
 
-/// The file, which is there or not.
+/// How many writers pass before it is tried again to make what could not be made.
+const REST: u32 = 64;
+
+/// The file, which is there or not: other processes give it up and make it, too.
 pub(crate) struct Reserve {
     /// How many bytes are kept; 0 for none.
     size: u64,
-    is_there: AtomicBool,
+    /// How many writers are still to pass.
+    rest: AtomicU32,
 }
 
 impl Reserve {
     pub(crate) fn of(size: u64) -> Self {
-        Self { size, is_there: AtomicBool::new(size == 0) }
+        Self { size, rest: AtomicU32::new(0) }
     }
 
-    /// Makes the file where there is none and much more room than it takes. What goes wrong is no reason to write less.
+    /// Makes the file where there is a store without one and much more room than it takes. What goes wrong is no reason to
+    /// write less.
     pub(crate) fn keep(&self, disk: &Disk) {
-        if self.is_there.load(Ordering::Relaxed) {
+        if self.size == 0 {
             return;
         }
         let path = disk.root().join(NAME);
-        let is_there = match fs::symlink_metadata(&path) {
-            Ok(it) if it.is_file() && it.len() < self.size => {
-                // Whoever made it did not come to the end.
-                disk.step(Step::Remove(&path), || fs::remove_file(&path)).is_ok() && self.make(disk, &path)
-            }
-            Ok(it) => it.is_file(),
-            Err(e) => e.kind() == io::ErrorKind::NotFound && self.make(disk, &path),
+        let found = fs::symlink_metadata(&path);
+        if found.as_ref().is_ok_and(|it| !it.is_file() || it.len() >= self.size) {
+            return;
+        }
+        let rest = self.rest.load(Ordering::Relaxed);
+        if rest > 0 {
+            self.rest.store(rest - 1, Ordering::Relaxed);
+            return;
+        }
+        let is_free = match found {
+            // Whoever made it did not come to the end.
+            Ok(_) => disk.is_there().is_ok() && disk.step(Step::Remove(&path), || fs::remove_file(&path)).is_ok(),
+            Err(e) => e.kind() == io::ErrorKind::NotFound && disk.is_there().is_ok(),
         };
-        self.is_there.store(is_there, Ordering::Relaxed);
+        // A folder with nothing but this in it would be taken for none of a store.
+        if is_free && disk.root().join(STORE_FILE).is_file() && self.has_room(disk) && !self.make(disk, &path) {
+            self.rest.store(REST, Ordering::Relaxed);
+        }
+    }
+
+    fn has_room(&self, disk: &Disk) -> bool {
+        may_be_as_long(self.size) && errors::free(disk.root()).is_some_and(|it| it / AMPLE >= self.size)
     }
 
     fn make(&self, disk: &Disk, path: &Path) -> bool {
-        let is_ample = errors::free(disk.root()).is_some_and(|it| it / AMPLE >= self.size);
-        let Some(mut file) =
-            is_ample.then(|| disk.step(Step::CreateFile(path), || File::create_new(path)).ok()).flatten()
-        else {
-            return false;
-        };
+        let Ok(mut file) = disk.step(Step::CreateFile(path), || File::create_new(path)) else { return false };
         let is_made = disk.step(Step::Write(path), || allocate(&mut file, self.size)).is_ok();
         if !is_made {
             let _ = disk.step(Step::Remove(path), || fs::remove_file(path));
@@ -72,7 +85,7 @@ impl Reserve {
             return Ok(false);
         }
         let path = disk.root().join(NAME);
-        self.is_there.store(false, Ordering::Relaxed);
+        disk.is_there()?;
         match disk.step(Step::Remove(&path), || fs::remove_file(&path)) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -81,11 +94,22 @@ impl Reserve {
     }
 }
 
+/// Returns whether this process may write a file of that size: the attempt to ends a process that may not.
+fn may_be_as_long(size: u64) -> bool {
+    #[cfg(unix)]
+    if rustix::process::getrlimit(rustix::process::Resource::Fsize).current.is_some_and(|it| it < size) {
+        return false;
+    }
+    let _ = size;
+    true
+}
+
 /// Takes room for a file.
 fn allocate(file: &mut File, size: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    if rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, size).is_ok() {
-        return Ok(());
+    match rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, size).map_err(io::Error::from) {
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
+        done => return done,
     }
     // Bytes that no file system makes smaller.
     let mut bytes = Vec::new();

@@ -1,6 +1,12 @@
 //! What is kept free for what frees space.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use modelwatch_sdk::store::CollectOptions;
 
@@ -81,6 +87,61 @@ fn a_collection_alone_frees_a_full_disk() {
     assert!(report.swept.files > 0 && !reserve.exists(), "{report:?}");
     assert_eq!(report.repacked.files, 0, "what is moved takes room first");
     check_content(&full, &ids[0], 1).unwrap();
+}
+
+/// Whoever removes checkpoints asks for the clock first.
+#[test]
+fn a_full_disk_takes_what_tells_its_clock() {
+    let dir = scratch();
+    let reserve = dir.path().join("reserve");
+    commit(&open_keeping(dir.path(), Arc::new(Fast)), "digits", 1).unwrap();
+    let full = open_keeping(dir.path(), Arc::new(Full { reserve: reserve.clone(), is_for_good: false }));
+    assert!(reserve.exists());
+    full.check_clock(&()).unwrap();
+    assert!(!reserve.exists());
+}
+
+#[test]
+fn it_is_made_anew_after_another_process_gave_it_up() {
+    let dir = scratch();
+    let reserve = dir.path().join("reserve");
+    let store = open_keeping(dir.path(), Arc::new(Fast));
+    assert!(!reserve.exists(), "whoever dies before there is a store leaves none of it behind");
+    for step in [1, 2] {
+        commit(&store, "digits", step).unwrap();
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), SIZE);
+        fs::remove_file(&reserve).unwrap();
+    }
+}
+
+/// Takes everything but the reserve, and counts how often that is tried.
+struct Refusing(AtomicUsize);
+
+impl Watch for Refusing {
+    fn before(&self, step: Step<'_>) -> io::Result<()> {
+        match step {
+            Step::CreateFile(path) if path.ends_with("reserve") => {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                Err(io::ErrorKind::QuotaExceeded.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_tried_at_every_write() {
+    let dir = scratch();
+    let watch = Arc::new(Refusing(AtomicUsize::new(0)));
+    let store = open_keeping(dir.path(), Arc::<Refusing>::clone(&watch));
+    for step in 1..=5 {
+        commit(&store, "digits", step).unwrap();
+    }
+    assert_eq!(watch.0.load(Ordering::Relaxed), 1);
 }
 
 #[test]

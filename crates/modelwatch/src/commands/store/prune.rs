@@ -79,14 +79,15 @@ pub(super) fn prune(
     if how.dry_run && n_going > 0 {
         output::print("bytes that other checkpoints share with them, or are stored as differences to, would be kept")?;
     }
-    collected.map_or(Ok(()), |it| output::print(&summary(&it, false)))?;
+    collected.map_or(Ok(()), |it| output::print(&summary(&it, policy.grace.as_secs(), false)))?;
     Ok(Code::OK)
 }
 
 pub(super) fn collect(store: &dyn CheckpointStore, host: &dyn Host, how: How) -> anyhow::Result<Code> {
     let options = CollectOptions { grace: how.grace.unwrap_or(DAY).as_secs(), dry_run: how.dry_run };
     let report = store.collect(host, &options).map_err(explained)?;
-    let text = if how.json { serde_json::to_string_pretty(&report)? } else { summary(&report, how.dry_run) };
+    let text =
+        if how.json { serde_json::to_string_pretty(&report)? } else { summary(&report, options.grace, how.dry_run) };
     output::print(&text)?;
     Ok(Code::OK)
 }
@@ -103,7 +104,7 @@ fn entry(it: &Retention) -> Value {
     })
 }
 
-fn summary(report: &CollectReport, dry_run: bool) -> String {
+fn summary(report: &CollectReport, grace: u64, dry_run: bool) -> String {
     let of = |it: &Collected| format!("{} files, {}", it.files, size(it.bytes));
     let verb = if dry_run { "would be " } else { "" };
     let mut res = format!("{verb}deleted: {}\n{verb}marked for deletion: {}\n", of(&report.swept), of(&report.marked));
@@ -115,6 +116,9 @@ fn summary(report: &CollectReport, dry_run: bool) -> String {
     }
     if report.spared.files > 0 {
         res.push_str(&format!("marked before, needed again: {}\n", of(&report.spared)));
+    }
+    if !dry_run && grace > 0 && report.marked.files + report.waiting.files > 0 {
+        res.push_str("what is marked is deleted by a later run, once the grace period has passed; `--grace 0s` deletes at once\n");
     }
     res
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use blake3::Hasher;
+use modelwatch_tensors::whole;
 
 use crate::{
     error::InferError,
@@ -44,7 +45,10 @@ pub(crate) fn add_model(hasher: &mut Hasher, path: &Path, beside: Option<&Extern
         add(hasher, file.strip_prefix(path).unwrap_or(Path::new("")).as_os_str().as_encoded_bytes());
         add(hasher, Hasher::new().update_reader(fs::File::open(&file)?)?.finalize().as_bytes());
     }
-    beside.into_iter().flat_map(ExternalData::contents).for_each(|it| add(hasher, it));
+    for it in beside.into_iter().flat_map(ExternalData::contents) {
+        add(hasher, it);
+        whole(it).map_err(io::Error::other)?;
+    }
     Ok(())
 }
 
@@ -96,5 +100,23 @@ mod tests {
         // A profile that was put beside the model names this digest, so that it cannot be part of it.
         fs::write(one.join("reference.mwp"), "x").unwrap();
         assert_eq!(digest(&one).unwrap(), first);
+    }
+    #[test]
+    fn data_that_is_cut_off_while_it_is_read_has_no_digest() {
+        let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/external"));
+        let dir = tempfile::tempdir().unwrap();
+        for it in fs::read_dir(fixtures).unwrap() {
+            let from = it.unwrap().path();
+            fs::copy(&from, dir.path().join(from.file_name().unwrap())).unwrap();
+        }
+        let named = |ending: &str| {
+            let mut all = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path());
+            all.find(|it| it.extension().is_some_and(|it| it == ending)).unwrap()
+        };
+        let model = named("onnx");
+        let beside = tract::onnx_data(&model).unwrap();
+        add_model(&mut Hasher::new(), &model, Some(&beside)).unwrap();
+        fs::File::options().write(true).open(named("bin")).unwrap().set_len(1).unwrap();
+        assert!(add_model(&mut Hasher::new(), &model, Some(&beside)).is_err());
     }
 }

@@ -33,7 +33,7 @@ pub struct Arriving<'a> {
 /// Returns `None` where it is to be stored, else why it is not, rule by rule.
 ///
 /// # Errors
-/// When the store cannot be read, or the caller was told to stop.
+/// When the store cannot be read, what arrives is written to meanwhile, or the caller was told to stop.
 pub fn why_not(
     rules: &Save,
     store: &dyn CheckpointStore,
@@ -73,9 +73,7 @@ pub fn why_not(
                 return Err(e.into());
             }
             Err(_) => None,
-            Ok(laid) => {
-                TensorFile::open(laid.path()).and_then(|old| change(&old, &TensorFile::open(arriving.path)?)).ok()
-            }
+            Ok(laid) => change_since(laid.path(), arriving.path)?,
         };
         if is_met(changed(least, change)) {
             return Ok(None);
@@ -125,6 +123,22 @@ fn improved(rule: &Improved, before: impl Iterator<Item = f64>, now: Option<f64>
     }
     let (mode, delta) = (rule.mode.as_str(), rule.min_delta);
     Err(format!("`{name}` is {now} where the best is {best} ({mode}, by more than {delta})"))
+}
+
+/// Returns by how much the weights changed; none where that cannot be told. What is still written to has not arrived.
+fn change_since(old: &Path, arriving: &Path) -> Result<Option<f64>, CheckpointError> {
+    let new = TensorFile::open(arriving);
+    let compared = |old: TensorFile, new: &TensorFile| {
+        let res = change(&old, new)?;
+        old.check()?;
+        Ok::<_, TensorError>(res)
+    };
+    let old = TensorFile::open(old).ok();
+    let res = old.zip(new.as_ref().ok()).and_then(|(old, new)| compared(old, new).ok());
+    match new.and_then(|it| it.check()) {
+        Err(TensorError::Cut { path }) => Err(CheckpointError::Changed { path }),
+        _ => Ok(res),
+    }
 }
 
 /// `change` is none where it cannot be told.
@@ -246,6 +260,22 @@ mod tests {
         }
         assert!(changed(0.01, Some(f64::NAN)).is_err() && changed(0.01, Some(f64::INFINITY)).is_ok());
         assert!(changed(0.01, None).is_ok(), "nobody knows that it is not worth it");
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_told_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old.npz", "new.npz"].map(|it| folder.path().join(it));
+        let write = |path: &Path, weight: f32| {
+            let mut archive = NpzWriter::new(std::fs::File::create(path).unwrap());
+            archive.array("w", "<f4", &[1], 4, |to| to.write_all(&weight.to_le_bytes())).unwrap();
+            archive.finish().unwrap();
+        };
+        write(&old, 2.0);
+        write(&new, 3.0);
+        assert_eq!(change_since(&old, &new).unwrap(), Some(0.5));
+        std::fs::write(&new, "damaged").unwrap();
+        assert_eq!(change_since(&old, &new).unwrap(), None);
     }
 
     /// Texts beside the weights are no numbers that may have changed, also where their bytes are not known.

@@ -19,8 +19,8 @@ pub enum TensorError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file got shorter, or its device failed, while it was read.
-    #[error("`{}` was cut off while it was read; read it when nobody writes to it, or check its disk", path.display())]
+    /// The file got shorter or was written to, or its device failed, while it was read.
+    #[error("`{}` was cut off or changed while it was read; read it when nobody writes to it, or check its disk", path.display())]
     Cut {
         /// The file.
         path: PathBuf,

@@ -1,6 +1,7 @@
 //! Opens a file or folder and hands out its tensors.
 
 use std::{
+    iter,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -14,7 +15,7 @@ use crate::{
     find::find_weights_in,
     format::{Format, SAVED_MODEL_FILE},
     hdf5, keras,
-    mmap::{n_cut, whole},
+    mmap::{all_whole, uncut, watched, whole},
     npy, npz, onnx, pytorch, safetensors_file, sharded,
     sibling::map_sibling,
     tensor::{Tensor, TensorInfo},
@@ -43,14 +44,9 @@ impl TensorFile {
     ///
     /// Fails if the file cannot be read, is damaged, names a tensor twice, or has a format that is not read.
     pub fn open(path: &Path) -> Result<Self, TensorError> {
-        let n_cut_before = n_cut();
-        let res = Self::open_in(Tree::Disk, path);
-        // What was found wrong may be that it ends with zeros, and which file does nobody knows any more.
-        match res {
-            Ok(it) => it.check().map(|()| it),
-            Err(_) if n_cut() > n_cut_before => Err(TensorError::Cut { path: path.to_owned() }),
-            Err(e) => Err(e),
-        }
+        let res = watched(|| Self::open_in(Tree::Disk, path))?;
+        res.check()?;
+        Ok(res)
     }
 
     /// As [`Self::open`], wherever the files are. Of those that are outlined nobody is to have the values.
@@ -134,7 +130,7 @@ impl TensorFile {
         (0..self.listing.infos.len()).map(|idx| self.read(idx))
     }
 
-    /// Fails where one of the files was cut off since it was opened, as far as something was read past its end.
+    /// Fails where one of the files was cut off or written to since it was opened.
     ///
     /// Values that were borrowed from [`Self::get`] and [`Self::iter`] are to be believed only after this.
     ///
@@ -142,12 +138,9 @@ impl TensorFile {
     ///
     /// [`TensorError::Cut`] names the file.
     pub fn check(&self) -> Result<(), TensorError> {
-        if n_cut() == 0 {
-            return Ok(());
-        }
         // What is not stored as it is used is in the file that lists it.
-        whole(&self.bytes)?;
-        self.listing.data.iter().filter_map(Data::stored).try_for_each(whole)
+        let stored = self.listing.data.iter().filter_map(Data::stored);
+        all_whole(iter::once(&*self.bytes).chain(stored))
     }
 
     pub(crate) fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
@@ -156,8 +149,9 @@ impl TensorFile {
         let data = &self.listing.data[idx];
         let res = data.read(site, info);
         // Before its checksum is said to be wrong.
-        whole(&self.bytes)?;
-        data.stored().map_or(Ok(()), whole)?;
+        let is_sound = if res.is_ok() { uncut } else { whole };
+        is_sound(&self.bytes)?;
+        data.stored().map_or(Ok(()), is_sound)?;
         Ok(Tensor { info, bytes: res? })
     }
 

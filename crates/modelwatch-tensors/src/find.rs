@@ -124,7 +124,7 @@ fn weights_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<PathBuf, TensorError
         return Ok(path);
     }
     // Beside anything else, an array is more likely an example of data than the weights.
-    let arrays = children.into_iter().filter(|path| tree.is_file(path) && ends_with(path, ".npy")).collect();
+    let arrays = children.into_iter().filter(|path| ends_with(path, ".npy") && tree.is_file(path)).collect();
     single(dir_or_file, arrays, remedy)?.ok_or_else(|| TensorError::NotFound {
         path: dir_or_file.to_owned(),
         wanted: "weights".to_owned(),
@@ -169,8 +169,9 @@ fn is_weights(tree: Tree<'_>, path: &Path, ending: &str) -> bool {
         ".ckpt" => Some(&[Format::PyTorch, Format::Pickle]),
         _ => None,
     };
-    tree.is_file(path)
-        && ends_with(path, ending)
+    // First, since of files that are elsewhere it takes a look at all to find one.
+    ends_with(path, ending)
+        && tree.is_file(path)
         && is_meant.is_none_or(|it| Format::marked(tree, path).is_some_and(|found| it.contains(&found)))
 }
 

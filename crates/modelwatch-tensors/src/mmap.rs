@@ -2,13 +2,12 @@
 
 mod guard;
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use memmap2::Mmap;
 use prost::bytes::Bytes;
 
-use self::guard::Guard;
-pub(crate) use self::guard::n_cut;
+use self::guard::{Guard, Origin};
 use crate::error::TensorError;
 
 /// A mapping that is known by the guard for as long as it is there.
@@ -49,7 +48,7 @@ pub(crate) fn map_opened(path: &Path, file: &File) -> Result<Bytes, TensorError>
         return Ok(Bytes::new());
     }
     let bytes = map_file(file).map_err(io())?;
-    let guard = Guard::of(&bytes, path).map_err(io())?;
+    let guard = Guard::of(&bytes, path, &metadata).map_err(io())?;
     Ok(Bytes::from_owner(Guarded { _guard: guard, bytes }))
 }
 
@@ -57,12 +56,34 @@ pub(crate) fn map_opened(path: &Path, file: &File) -> Result<Bytes, TensorError>
 /// from them before is to be believed only then.
 ///
 /// # Errors
-/// Where the file was cut off while it was read.
+/// Where the file was cut off or written to since it was mapped.
 pub fn whole(bytes: &[u8]) -> Result<(), TensorError> {
-    match guard::cut(bytes) {
-        Some(path) => Err(TensorError::Cut { path }),
-        None => Ok(()),
-    }
+    unchanged(guard::origin(bytes).as_slice())
+}
+
+/// As [`whole`] for bytes of any files, of which each is looked at once.
+pub(crate) fn all_whole<'b>(all: impl Iterator<Item = &'b [u8]>) -> Result<(), TensorError> {
+    unchanged(&guard::origins(all))
+}
+
+/// As [`whole`], as far as something was read past the end of the file: that costs no look at it.
+pub(crate) fn uncut(bytes: &[u8]) -> Result<(), TensorError> {
+    guard::cut(bytes).map_or(Ok(()), |it| Err(cut(&it)))
+}
+
+/// Calls `open`, and takes its error for that of a file which it mapped and which was cut off or written to meanwhile, if there is
+/// one.
+pub(crate) fn watched<T>(open: impl FnOnce() -> Result<T, TensorError>) -> Result<T, TensorError> {
+    let (res, mapped) = guard::watched(open);
+    res.map_err(|e| unchanged(&mapped).err().unwrap_or(e))
+}
+
+fn unchanged(files: &[Arc<Origin>]) -> Result<(), TensorError> {
+    files.iter().find(|it| it.is_changed()).map_or(Ok(()), |it| Err(cut(it)))
+}
+
+fn cut(file: &Origin) -> TensorError {
+    TensorError::Cut { path: file.path().to_owned() }
 }
 
 #[expect(unsafe_code, reason = "a mapping is only as constant as its file")]

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     thread,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use modelwatch_tensors::{TensorError, TensorFile, map_external_data, whole};
@@ -49,11 +50,12 @@ fn values_that_were_borrowed_are_found_to_be_none_of_the_file() {
     cut(&path, LARGE);
     // The first one is all there but for its end.
     assert_eq!(a.bytes[..LARGE / 2], vec![1; LARGE / 2]);
-    file.check().unwrap();
+    // Its length says so, also before anything is read past its end.
+    assert_eq!(cut_file(file.check()), path);
     assert_eq!(b.values_f64().len(), LARGE / 4);
     let e = file.check().unwrap_err().to_string();
     let expected = format!(
-        "`{}` was cut off while it was read; read it when nobody writes to it, or check its disk",
+        "`{}` was cut off or changed while it was read; read it when nobody writes to it, or check its disk",
         path.display()
     );
     assert_eq!(e, expected);
@@ -81,6 +83,65 @@ fn a_checksum_is_not_said_to_be_wrong_of_a_file_that_ends_too_early() {
     assert_eq!(cut_file(file.get("b").unwrap()), path);
 }
 
+/// Writes a small file that was last written to long ago.
+fn write_small(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+}
+
+/// Of the page in which a file ends the system gives zeros without a fault.
+#[test]
+fn a_file_below_one_page_is_found_to_be_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let (header, values) = (header(16), [1_u8; 32]);
+    for grows_again in [false, true] {
+        write_small(&path, &[&header[..], &values].concat());
+        let file = TensorFile::open(&path).unwrap();
+        file.check().unwrap();
+        cut(&path, header.len());
+        if grows_again {
+            cut(&path, header.len() + values.len());
+        }
+        assert_eq!(file.get("b").unwrap().unwrap().bytes[..], [0; 16]);
+        assert_eq!(cut_file(file.check()), path, "{grows_again}");
+    }
+}
+
+#[test]
+fn a_checksum_is_not_said_to_be_wrong_of_a_file_that_was_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.safetensors");
+    write_small(&source, &[header(16), vec![1; 32]].concat());
+    let path = folder.path().join("model.npz");
+    let mut archive = Vec::new();
+    modelwatch_tensors::write_npz(&mut archive, &TensorFile::open(&source).unwrap()).unwrap();
+    write_small(&path, &archive);
+    let file = TensorFile::open(&path).unwrap();
+    cut(&path, 100);
+    cut(&path, archive.len());
+    assert_eq!(cut_file(file.get("b").unwrap()), path);
+    // What is wrong for good is damage all the same.
+    archive.truncate(100);
+    write_small(&path, &archive);
+    let found = TensorFile::open(&path).map(drop);
+    assert!(matches!(found, Err(TensorError::Corrupt { .. })), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_replaced_is_what_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    write_safetensors(&path);
+    let file = TensorFile::open(&path).unwrap();
+    let other = folder.path().join("other");
+    fs::write(&other, "other").unwrap();
+    fs::rename(&other, &path).unwrap();
+    assert_eq!(file.get("b").unwrap().unwrap().bytes[..], vec![1; LARGE]);
+    file.check().unwrap();
+}
+
 #[test]
 fn several_threads_meet_the_end_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -106,8 +167,9 @@ fn external_data_says_so_too() {
     let path = folder.path().join("weights.bin");
     fs::write(&path, vec![1; LARGE]).unwrap();
     let bytes = map_external_data(&folder.path().join("model.onnx"), "it", "weights.bin").unwrap();
-    cut(&path, 0);
     whole(&bytes).unwrap();
+    cut(&path, 0);
+    assert_eq!(cut_file(whole(&bytes)), path);
     assert_eq!(bytes.iter().map(|it| u64::from(*it)).sum::<u64>(), 0);
     assert_eq!(cut_file(whole(&bytes[LARGE - 1..])), path);
 }
@@ -133,4 +195,34 @@ fn faults_elsewhere_end_the_process_as_before() {
     let test = "faults_elsewhere_end_the_process_as_before";
     let status = Command::new(env::current_exe().unwrap()).args([test, "--exact"]).env(CHILD, "1").output().unwrap();
     assert_eq!(status.status.signal(), Some(libc::SIGBUS), "{status:?}");
+}
+
+/// A signal that somebody sends is no fault, and does what it did before.
+#[test]
+#[allow(unsafe_code)]
+fn a_signal_that_is_sent_is_ignored_where_it_was_and_ends_the_process_where_it_did() {
+    if let Some(case) = env::var_os(CHILD) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        write_safetensors(&path);
+        if case == "ignored" {
+            // SAFETY: it ignores a signal.
+            unsafe { libc::signal(libc::SIGBUS, libc::SIG_IGN) };
+        }
+        let file = TensorFile::open(&path).unwrap();
+        // SAFETY: it sends a signal to this thread.
+        unsafe { libc::raise(libc::SIGBUS) };
+        // The handler is still there.
+        let b = file.get("b").unwrap().unwrap();
+        cut(&path, LARGE);
+        assert_eq!(b.values_f64().len(), LARGE / 4);
+        assert_eq!(cut_file(file.check()), path);
+        return;
+    }
+    let test = "a_signal_that_is_sent_is_ignored_where_it_was_and_ends_the_process_where_it_did";
+    for (case, expected) in [("ignored", None), ("default", Some(libc::SIGBUS))] {
+        let child =
+            Command::new(env::current_exe().unwrap()).args([test, "--exact"]).env(CHILD, case).output().unwrap();
+        assert_eq!((child.status.signal(), child.status.success()), (expected, expected.is_none()), "{child:?}");
+    }
 }

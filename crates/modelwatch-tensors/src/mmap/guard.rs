@@ -9,22 +9,100 @@
 #![allow(unsafe_code)]
 
 use std::{
+    cell::RefCell,
+    fs::Metadata,
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use self::system::with_all;
 
-/// How many mappings were found to be cut off so far.
-static N_CUT: AtomicUsize = AtomicUsize::new(0);
+/// Whether any mapping of this process was found to be cut off so far: until then nobody has to ask which.
+static IS_ANY_CUT: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// The files that this thread mapped, while [`watched`] asks for them.
+    static MAPPED: RefCell<Option<Vec<Arc<Origin>>>> = const { RefCell::new(None) };
+}
 
 /// What is known of one mapping.
 struct Known {
     start: usize,
     end: usize,
+    origin: Arc<Origin>,
+}
+
+/// A file that was mapped.
+pub(super) struct Origin {
     path: PathBuf,
-    is_cut: bool,
+    is_cut: AtomicBool,
+    #[cfg(unix)]
+    seen: Seen,
+}
+
+/// What tells a file from others, and what changes when it is written to.
+#[cfg(unix)]
+#[derive(PartialEq, Eq)]
+struct Seen {
+    file: (u64, u64),
+    len: u64,
+    modified: (i64, i64),
+}
+
+#[cfg(unix)]
+impl Seen {
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            file: (metadata.dev(), metadata.ino()),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl Origin {
+    fn of(path: &Path, metadata: &Metadata) -> Self {
+        #[cfg(not(unix))]
+        let _ = metadata;
+        Self {
+            path: path.to_owned(),
+            is_cut: AtomicBool::new(false),
+            #[cfg(unix)]
+            seen: Seen::of(metadata),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns whether something was read past the end of the file.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
+
+    /// Returns whether the file is not what was mapped any more. What is cut off within a page, or grows again, ends with zeros
+    /// without a fault.
+    pub(super) fn is_changed(&self) -> bool {
+        self.is_cut() || self.is_written_to()
+    }
+
+    /// Where another file is in its place, nobody writes to this one by its name.
+    #[cfg(unix)]
+    fn is_written_to(&self) -> bool {
+        let now = self.path.metadata().map(|it| Seen::of(&it));
+        now.is_ok_and(|it| it.file == self.seen.file && it != self.seen)
+    }
+
+    #[cfg(not(unix))]
+    fn is_written_to(&self) -> bool {
+        false
+    }
 }
 
 /// Keeps a mapping known.
@@ -33,12 +111,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Guards a mapping of a whole file, which stays where it is for longer than this value.
-    pub(super) fn of(bytes: &[u8], path: &Path) -> io::Result<Self> {
+    /// Guards a mapping of a whole file, which stays where it is for longer than this value. `metadata` is of the file
+    /// when it was opened.
+    pub(super) fn of(bytes: &[u8], path: &Path, metadata: &Metadata) -> io::Result<Self> {
         system::install()?;
         let start = bytes.as_ptr() as usize;
-        let known = Known { start, end: start + bytes.len(), path: path.to_owned(), is_cut: false };
-        with_all(|all| all.push(known));
+        let origin = Arc::new(Origin::of(path, metadata));
+        MAPPED.with_borrow_mut(|it| it.iter_mut().for_each(|it| it.push(Arc::clone(&origin))));
+        with_all(|all| all.push(Known { start, end: start + bytes.len(), origin }));
         Ok(Self { start })
     }
 }
@@ -50,18 +130,49 @@ impl Drop for Guard {
     }
 }
 
-/// Returns how many mappings were found to be cut off so far, of this process.
-pub(crate) fn n_cut() -> usize {
-    N_CUT.load(Ordering::Acquire)
+/// Returns what `open` does, and the files that it mapped, also those whose mappings are gone by then.
+pub(super) fn watched<T>(open: impl FnOnce() -> T) -> (T, Vec<Arc<Origin>>) {
+    /// Puts back what was there, also after a panic.
+    struct Before(Option<Vec<Arc<Origin>>>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            MAPPED.set(self.0.take());
+        }
+    }
+    let _before = Before(MAPPED.replace(Some(Vec::new())));
+    let res = open();
+    (res, MAPPED.take().unwrap_or_default())
 }
 
-/// Returns the file that `bytes` are of, if it was found to be cut off.
-pub(super) fn cut(bytes: &[u8]) -> Option<PathBuf> {
-    if n_cut() == 0 || bytes.is_empty() {
+/// Returns the file that `bytes` are of, if that is guarded.
+pub(super) fn origin(bytes: &[u8]) -> Option<Arc<Origin>> {
+    let at = bytes.as_ptr() as usize;
+    let is_its = |it: &&Known| (it.start..it.end).contains(&at) && !bytes.is_empty();
+    with_all(|all| all.iter().find(is_its).map(|it| Arc::clone(&it.origin)))
+}
+
+/// Returns the files that `all` are of, each once.
+pub(super) fn origins<'b>(all: impl Iterator<Item = &'b [u8]>) -> Vec<Arc<Origin>> {
+    let of = |it: &Known| (it.start, it.end, Arc::clone(&it.origin));
+    let mut known: Vec<_> = with_all(|all| all.iter().map(of).collect());
+    known.sort_unstable_by_key(|it| it.0);
+    let mut is_meant = vec![false; known.len()];
+    for it in all.filter(|it| !it.is_empty()) {
+        let at = it.as_ptr() as usize;
+        let before = known.partition_point(|it| it.0 <= at).checked_sub(1);
+        if let Some(idx) = before.filter(|&idx| at < known[idx].1) {
+            is_meant[idx] = true;
+        }
+    }
+    known.into_iter().zip(is_meant).filter(|it| it.1).map(|it| it.0.2).collect()
+}
+
+/// Returns the file that `bytes` are of, if something was read past its end.
+pub(super) fn cut(bytes: &[u8]) -> Option<Arc<Origin>> {
+    if !IS_ANY_CUT.load(Ordering::Acquire) {
         return None;
     }
-    let at = bytes.as_ptr() as usize;
-    with_all(|all| all.iter().find(|it| it.is_cut && (it.start..it.end).contains(&at)).map(|it| it.path.clone()))
+    origin(bytes).filter(|it| it.is_cut())
 }
 
 #[cfg(unix)]
@@ -77,7 +188,7 @@ mod system {
         thread,
     };
 
-    use super::{Known, N_CUT};
+    use super::{IS_ANY_CUT, Known};
 
     /// A lock that a signal handler may take: nothing that is done under it touches a mapping that is guarded, so that no
     /// thread waits here for itself.
@@ -138,15 +249,19 @@ mod system {
 
     extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         let Some(Ok((before, page))) = BEFORE.get() else { return };
+        // SAFETY: the system gives what is known of the signal.
+        if unsafe { (*info).si_code } <= 0 {
+            return pass_on_sent(before, signal, info, context);
+        }
         // SAFETY: the system gives what is known of the fault, which came on this thread.
         let at = unsafe { (*info).si_addr() } as usize;
         // What runs was interrupted anywhere, also between a system call and its look at the error.
         let error = errno();
         let is_mended = with_all(|all| {
-            let found = all.iter_mut().find(|it| (it.start..it.end).contains(&at));
+            let found = all.iter().find(|it| (it.start..it.end).contains(&at));
             found.is_some_and(|it| {
-                it.is_cut = true;
-                N_CUT.fetch_add(1, Ordering::Release);
+                it.origin.is_cut.store(true, Ordering::Release);
+                IS_ANY_CUT.store(true, Ordering::Release);
                 fill(at - at % page, it.end)
             })
         });
@@ -168,22 +283,50 @@ mod system {
     fn pass_on(before: &libc::sigaction, signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         match before.sa_sigaction {
             // Once this returns, the same read faults again and ends the process.
-            libc::SIG_DFL | libc::SIG_IGN => {
-                let default = libc::sigaction { sa_sigaction: libc::SIG_DFL, ..*before };
-                // SAFETY: it sets the default action.
-                unsafe { libc::sigaction(signal, &default, ptr::null_mut()) };
-            }
-            handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
-                type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
-                // SAFETY: whoever installed it said by the flag that it has this signature.
-                let handler = unsafe { mem::transmute::<usize, Handler>(handler) };
-                handler(signal, info, context);
-            }
-            handler => {
-                // SAFETY: as above, without the flag.
-                let handler = unsafe { mem::transmute::<usize, extern "C" fn(c_int)>(handler) };
-                handler(signal);
-            }
+            libc::SIG_DFL | libc::SIG_IGN => set_default(before, signal),
+            _ => call(before, signal, info, context),
+        }
+    }
+
+    /// Does what was done about a signal that somebody sent, which says nothing about a mapping.
+    fn pass_on_sent(before: &libc::sigaction, signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+        match before.sa_sigaction {
+            libc::SIG_IGN => return,
+            libc::SIG_DFL => set_default(before, signal),
+            // That of Rust leaves what it does not know to the default from then on.
+            _ => call(before, signal, info, context),
+        }
+        if is_default(signal) {
+            // SAFETY: it sends the signal again, which ends the process once this returns.
+            unsafe { libc::raise(signal) };
+        }
+    }
+
+    fn is_default(signal: c_int) -> bool {
+        // SAFETY: all zeros are a valid `sigaction`.
+        let mut now: libc::sigaction = unsafe { mem::zeroed() };
+        // SAFETY: the system writes what there is to a place of that type.
+        let is_known = unsafe { libc::sigaction(signal, ptr::null(), &mut now) } == 0;
+        is_known && now.sa_sigaction == libc::SIG_DFL
+    }
+
+    fn set_default(before: &libc::sigaction, signal: c_int) {
+        let default = libc::sigaction { sa_sigaction: libc::SIG_DFL, ..*before };
+        // SAFETY: it sets the default action.
+        unsafe { libc::sigaction(signal, &default, ptr::null_mut()) };
+    }
+
+    /// Calls the handler that was there before.
+    fn call(before: &libc::sigaction, signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+        if before.sa_flags & libc::SA_SIGINFO != 0 {
+            type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+            // SAFETY: whoever installed it said by the flag that it has this signature.
+            let handler = unsafe { mem::transmute::<usize, Handler>(before.sa_sigaction) };
+            handler(signal, info, context);
+        } else {
+            // SAFETY: as above, without the flag.
+            let handler = unsafe { mem::transmute::<usize, extern "C" fn(c_int)>(before.sa_sigaction) };
+            handler(signal);
         }
     }
 

@@ -158,10 +158,12 @@ pub enum Difference {
 }
 
 /// Returns what tensors a checkpoint has, sorted by name: those that were stored beside its files, or else those of its weights
-/// file. Little of that is read, and nothing is written: what is damaged of the rest does not show.
+/// file. Little of that is read, and nothing is written: what is damaged of the rest does not show. What is read is held
+/// against the digests of its chunks, not against those of whole files.
 ///
 /// # Errors
-/// When what is read does not verify, or no file is of a format whose tensors are read.
+/// When what is read does not verify or is damaged, or, as [`ContentsError::NoTensors`], when no file is of a format whose
+/// tensors are read.
 pub fn list(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Vec<TensorInfo>, ContentsError> {
     let beside = beside(reader)?;
     if !beside.is_empty() {
@@ -172,8 +174,15 @@ pub fn list(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Vec<Tensor
     let found = list_tensors(&files);
     match files.failure.into_inner() {
         Some(e) => Err(CheckpointError::from(e).into()),
-        None => found.map_err(|e| ContentsError::NoTensors(e.to_string())),
+        None => found.map_err(|e| if is_of_no_format(&e) { ContentsError::NoTensors(e.to_string()) } else { e.into() }),
     }
+}
+
+/// Returns whether nobody knows of tensors there; anything else says that what is there cannot be read. A pickle of more
+/// than tensors is stored as it is beside the weights.
+fn is_of_no_format(e: &TensorError) -> bool {
+    use TensorError::{Ambiguous, Class, NotFound, UnknownFormat, Unsupported};
+    matches!(e, Ambiguous { .. } | Class { .. } | NotFound { .. } | Unsupported { .. } | UnknownFormat { .. })
 }
 
 /// The tensors that were stored beside the files.

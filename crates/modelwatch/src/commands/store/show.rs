@@ -62,7 +62,7 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
     Ok(Code::OK)
 }
 
-/// Returns the tensors in a checkpoint's files; none where nobody can look into them.
+/// Returns the tensors in a checkpoint's files; none where these are of no format that is read.
 fn tensors(reader: &dyn CheckpointReader, host: &dyn Host) -> anyhow::Result<Value> {
     match contents::list(reader, host) {
         Ok(it) => {

@@ -28,6 +28,11 @@ fn models_whole_and_cut_off_are_inspected_or_refused() {
     let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures"));
     for it in ["tabular/wine/pca.onnx", "tensorflow/two.tflite", "digits/cnn/cnn_frozen_b1.pb"] {
         let bytes = fs::read(fixtures.join(it)).unwrap();
+        // By the name that the target gives it, since that nothing fails says little where nothing is read.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        fs::write(&path, &bytes).unwrap();
+        modelwatch_infer::inspect(&path, None).unwrap();
         model::target(&bytes);
         (1..8).for_each(|eighths| model::target(&bytes[..bytes.len() * eighths / 8]));
     }

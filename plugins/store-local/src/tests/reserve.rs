@@ -101,6 +101,35 @@ fn a_full_disk_takes_what_tells_its_clock() {
     assert!(!reserve.exists());
 }
 
+/// Has no room to make a name durable that is there by then, as long as the reserve is.
+struct Late(PathBuf);
+
+impl Watch for Late {
+    fn before(&self, step: Step<'_>) -> io::Result<()> {
+        match step {
+            Step::SyncDir(dir) if dir.ends_with("log/digits") && self.0.exists() => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_removal_that_was_recorded_is_done_once_there_is_room() {
+    let dir = scratch();
+    let store = open_keeping(dir.path(), Arc::new(Fast));
+    let ids = [1, 2].map(|it| commit(&store, "digits", it).unwrap());
+    let full = open_keeping(dir.path(), Arc::new(Late(dir.path().join("reserve"))));
+    full.remove("digits", &ids[..1], "").unwrap();
+    let history = open(dir.path()).history("digits").unwrap();
+    assert_eq!((history.checkpoints().len(), history.last_seq()), (1, 3));
+}
+
 #[test]
 fn it_is_made_anew_after_another_process_gave_it_up() {
     let dir = scratch();

@@ -122,3 +122,17 @@ fn summary(report: &CollectReport, grace: u64, dry_run: bool) -> String {
     }
     res
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_when_what_is_marked_goes_and_how_it_goes_at_once() {
+        let mut report = CollectReport::default();
+        let says = |report: &CollectReport, grace, dry_run| summary(report, grace, dry_run).contains("`--grace 0s`");
+        assert!(!says(&report, 60, false));
+        report.marked.add(10);
+        assert!(says(&report, 60, false) && !says(&report, 0, false) && !says(&report, 60, true));
+    }
+}

@@ -107,9 +107,9 @@ fn may_be_as_long(size: u64) -> bool {
 /// Takes room for a file.
 fn allocate(file: &mut File, size: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, size).map_err(io::Error::from) {
-        Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
-        done => return done,
+    match rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, size) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+        done => return done.map_err(io::Error::from),
     }
     // Bytes that no file system makes smaller.
     let mut bytes = Vec::new();

@@ -169,7 +169,6 @@ fn is_weights(tree: Tree<'_>, path: &Path, ending: &str) -> bool {
         ".ckpt" => Some(&[Format::PyTorch, Format::Pickle]),
         _ => None,
     };
-    // First, since of files that are elsewhere it takes a look at all to find one.
     ends_with(path, ending)
         && tree.is_file(path)
         && is_meant.is_none_or(|it| Format::marked(tree, path).is_some_and(|found| it.contains(&found)))

@@ -136,7 +136,7 @@ impl<'a> Sheet<'a> {
 }
 
 /// Returns the name of the file at a path of the tree.
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|it| it.to_string_lossy()).collect();
     parts.join("/")
 }

@@ -7,7 +7,11 @@ use std::{
 
 use prost::bytes::Bytes;
 
-use crate::{error::TensorError, mmap, outline::Sheet};
+use crate::{
+    error::TensorError,
+    mmap,
+    outline::{Sheet, name},
+};
 
 /// Files that are not on the disk, such as those in a store.
 pub trait Files {
@@ -34,7 +38,13 @@ impl Tree<'_> {
     pub(crate) fn is_dir(self, path: &Path) -> bool {
         match self {
             Self::Disk => path.is_dir(),
-            Self::Outlined(files) => files.list().iter().any(|it| is_below(&it.0, path)),
+            Self::Outlined(files) => {
+                let name = name(path);
+                let below = if name.is_empty() { name } else { name + "/" };
+                let all = files.list();
+                let first = all.partition_point(|it| it.0 < below);
+                all.get(first).is_some_and(|it| it.0.starts_with(&below))
+            }
         }
     }
 
@@ -84,7 +94,8 @@ fn is_below(name: &str, folder: &Path) -> bool {
 }
 
 fn size(files: &dyn Files, path: &Path) -> Option<u64> {
-    files.list().iter().find(|it| Path::new(&it.0) == path).map(|it| it.1)
+    let (all, name) = (files.list(), name(path));
+    all.binary_search_by(|it| it.0.cmp(&name)).ok().map(|at| all[at].1)
 }
 
 /// Returns the size of a file.

@@ -134,7 +134,9 @@ fn values(dtype: ElementType, places: impl Iterator<Item = usize>) -> Values {
 
 /// Returns whether two scores are nearly the same.
 pub(crate) fn is_close(a: f64, b: f64) -> bool {
-    (a - b).abs() <= TOLERANCE * (1.0 + b.abs()) || a == b || (a.is_nan() && b.is_nan())
+    let is_within = (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
+    // Any number is within a part of an infinity.
+    a == b || (a.is_nan() && b.is_nan()) || (is_within && b.is_finite())
 }
 
 #[cfg(test)]
@@ -160,6 +162,13 @@ mod tests {
         let total = |rows: &[f32]| rows.iter().sum::<f32>();
         assert!(!is_independent(|rows| rows.iter().map(|it| it / total(&rows)).collect()));
         assert!(!is_independent(|rows| (0..rows.len()).map(|idx| idx as f32).collect()));
+    }
+
+    #[test]
+    fn an_infinity_is_close_to_itself_alone() {
+        assert!(is_close(f64::INFINITY, f64::INFINITY) && is_close(1.0, 1.0 + TOLERANCE));
+        assert!(!is_close(f64::MAX, f64::INFINITY) && !is_close(f64::INFINITY, f64::MAX));
+        assert!(!is_close(f64::NEG_INFINITY, f64::INFINITY));
     }
 
     #[test]

@@ -52,3 +52,20 @@ fn an_answer_that_is_another_is_wrong() {
     fs::write(case.join("test_data_set_0/output_0.pb"), expected).unwrap();
     assert!(matches!(judge(&Case::read(&case).unwrap()), Verdict::Wrong(_)));
 }
+
+#[test]
+fn a_number_where_an_infinity_is_expected_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = folder.path().join("extreme/case");
+    fs::create_dir_all(case.join("test_data_set_0")).unwrap();
+    let from = fixture("extreme/relu_float32");
+    for name in ["model.onnx", "test_data_set_0/input_0.pb"] {
+        fs::copy(from.join(name), case.join(name)).unwrap();
+    }
+    let expected = fs::read(from.join("test_data_set_0/output_0.pb")).unwrap();
+    // What was 2.5 is ∞.
+    let at = expected.windows(4).position(|it| it == 2.5_f32.to_le_bytes()).unwrap();
+    let expected = [&expected[..at], &f32::INFINITY.to_le_bytes(), &expected[at + 4..]].concat();
+    fs::write(case.join("test_data_set_0/output_0.pb"), expected).unwrap();
+    assert!(matches!(judge(&Case::read(&case).unwrap()), Verdict::Wrong(_)));
+}

@@ -130,7 +130,7 @@ const REPLACED: [Line; 27] = [
 ];
 
 /// What is written otherwise before it is compiled, or corrected where it was.
-const REWRITTEN: [Line; 11] = [
+const REWRITTEN: [Line; 12] = [
     line("Clip, LSTM, Max, Min, Relu, Sigmoid, Tanh", "NaN", FLOATS, "NaN becomes a plausible number"),
     line("ConstantOfShape", "without `value`", "f32", "zeros in double precision"),
     line("ConvInteger, QLinearConv", "sums beyond all integers", "i8, u8", "the sums go around"),
@@ -142,6 +142,7 @@ const REWRITTEN: [Line; 11] = [
     ),
     line("LSTM, RNN, Scan", "run after run", FLOATS, "a run begins with the state that the last one ended with"),
     line("MaxPool", "NaN", FLOATS, "NaN is dropped"),
+    line("MaxPool", "nothing but -∞ in a window", FLOATS, "the least finite number"),
     line("QuantizeLinear", "numbers beyond all integers", "i8, u8", "the integers go around"),
     line("Sigmoid", "far below 0", "f16, f32", "4.5e-7 for any number"),
     line("Slice", "integers of more than 32 bits", "all", "they are cut, to starts that are others"),

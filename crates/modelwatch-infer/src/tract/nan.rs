@@ -7,6 +7,8 @@
 //! Where a number is far below 0, its sigmoid is put there as well: tract's is never less than 4.5e-7, which is much where it is multiplied
 //! with the number, or a logarithm is taken of it.
 //!
+//! The largest number of a window is put right there, too: tract begins with the least finite number, which is more than -∞.
+//!
 //! Integers have no NaN. A quantization is therefore one step with its inverse, unless something computes with the integers: what it
 //! makes of a NaN then shows only in the numbers of the nodes.
 
@@ -198,7 +200,11 @@ impl EvalOp for KeepsNan {
     fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let marks: TVec<_> = inputs.iter().map(|it| marks(it)).collect::<TractResult<_>>()?;
         let far_below = if self.is_sigmoid() { far_below(&inputs[0])? } else { vec![] };
+        let pooled = self.0.is::<MaxPool>().then(|| inputs[0].clone());
         let mut outputs = self.0.eval(context, inputs)?;
+        if let Some(input) = pooled.filter(|_| has_least(&outputs[0])) {
+            outputs[0] = self.with_infinities(context, &input, &outputs[0])?.into_tvalue();
+        }
         if !far_below.is_empty() {
             let mut output = outputs[0].clone().into_tensor();
             put_sigmoids(&mut output, &far_below)?;
@@ -208,7 +214,7 @@ impl EvalOp for KeepsNan {
             let marks = self.reached(context, marks)?;
             for it in &mut outputs {
                 let mut output = it.clone().into_tensor();
-                put_back(&mut output, &marks)?;
+                put(&mut output, &marks, f64::NAN)?;
                 *it = output.into_tvalue();
             }
         }
@@ -219,6 +225,17 @@ impl EvalOp for KeepsNan {
 impl KeepsNan {
     fn is_sigmoid(&self) -> bool {
         self.0.downcast_ref::<ElementWiseOp>().is_some_and(|it| it.0.is::<Sigmoid>())
+    }
+
+    /// Returns the largest numbers of windows with -∞ for those that see nothing larger.
+    fn with_infinities(&self, context: &EvalContext, input: &Tensor, output: &Tensor) -> TractResult<Tensor> {
+        let numbers = input.cast_to::<f64>()?;
+        let are_more = numbers.to_plain_array_view::<f64>()?.map(|it| f32::from(u8::from(*it != f64::NEG_INFINITY)));
+        let pooled = self.0.eval(context, tvec![are_more.into_tensor().into_tvalue()])?;
+        let marks = pooled[0].to_plain_array_view::<f32>()?.map(|it| *it < 0.5);
+        let mut res = output.clone();
+        put(&mut res, &marks, f64::NEG_INFINITY)?;
+        Ok(res)
     }
 
     /// Returns which places of the outputs are computed from marked places of an input.
@@ -337,18 +354,28 @@ pub(super) fn is_any_in<T: Datum>(tensor: &Tensor, is: impl Fn(&T) -> bool) -> b
     lines.iter().any(|line| line.iter().fold(false, |acc, it| acc | is(it))) || rest.iter().any(is)
 }
 
-/// Makes `output` NaN where there are marks, which it is at least as large as.
-fn put_back(output: &mut Tensor, marks: &ArrayD<bool>) -> TractResult<()> {
-    fn to<T: Datum + Copy>(output: &mut Tensor, marks: &ArrayD<bool>, nan: T) -> TractResult<()> {
+/// Returns whether some number is the least finite one.
+fn has_least(tensor: &Tensor) -> bool {
+    match tensor.datum_type() {
+        DatumType::F16 => is_any_in(tensor, |it: &f16| *it == f16::MIN),
+        DatumType::F32 => is_any_in(tensor, |it: &f32| *it == f32::MIN),
+        DatumType::F64 => is_any_in(tensor, |it: &f64| *it == f64::MIN),
+        _ => false,
+    }
+}
+
+/// Puts a number where there are marks, which `output` is at least as large as.
+fn put(output: &mut Tensor, marks: &ArrayD<bool>, number: f64) -> TractResult<()> {
+    fn to<T: Datum + Copy>(output: &mut Tensor, marks: &ArrayD<bool>, number: T) -> TractResult<()> {
         let mut values = output.to_plain_array_view_mut::<T>()?;
         let marks = marks.broadcast(values.shape()).context("the output is smaller than what it was computed from")?;
-        values.iter_mut().zip(&marks).filter(|(_, mark)| **mark).for_each(|(it, _)| *it = nan);
+        values.iter_mut().zip(&marks).filter(|(_, mark)| **mark).for_each(|(it, _)| *it = number);
         Ok(())
     }
     match output.datum_type() {
-        DatumType::F16 => to(output, marks, f16::NAN),
-        DatumType::F32 => to(output, marks, f32::NAN),
-        DatumType::F64 => to(output, marks, f64::NAN),
+        DatumType::F16 => to(output, marks, f16::from_f64(number)),
+        DatumType::F32 => to(output, marks, number as f32),
+        DatumType::F64 => to(output, marks, number),
         _ => Ok(()),
     }
 }

@@ -100,7 +100,7 @@ impl Kernel for Largest {
             Self::Anywhere(it) => it,
             Self::SideBySide { size, width } => return side_by_side(*size, *width, inputs[0], output),
         };
-        let mut plane = layout.plane(f32::NEG_INFINITY);
+        let mut plane = layout.plane(LEAST);
         let mut lines = vec![[0.0; COLUMNS]; layout.n_lines];
         let planes = inputs[0].chunks_exact(layout.n_pixels).zip(output.chunks_exact_mut(layout.n_out()));
         for (image, output) in planes {
@@ -121,8 +121,8 @@ impl Kernel for Largest {
     }
 }
 
-/// What is given where a window sees nothing, as by tract and ONNX Runtime.
-const LEAST: f32 = f32::MIN;
+/// What is given where a window sees nothing, or nothing larger. tract gives the least finite number, which is put right.
+const LEAST: f32 = f32::NEG_INFINITY;
 
 /// Takes the largest of the rows of windows, and then of their columns, of many windows at once.
 #[inline(always)]

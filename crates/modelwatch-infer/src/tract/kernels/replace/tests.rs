@@ -13,6 +13,7 @@ use tract_onnx::{
 use super::*;
 use crate::tract::{
     kernels::spare,
+    nan,
     repair::{Dequantize, Quantize, ZeroPoint},
 };
 
@@ -59,9 +60,14 @@ fn check(row: &[usize], build: impl Fn(&mut TypedModel, OutletId) -> OutletId) -
     };
     const N: usize = 5;
     let x = numbers(&[&[N], row].concat());
-    let (got, wanted) = (run(replaced(N), &x), run(graph(N), &x));
+    let mut written = graph(N);
+    nan::keep(&mut written);
+    let (got, wanted) = (run(replaced(N), &x), run(written, &x));
     assert_eq!(got.len(), wanted.len());
-    let is_near = |got: f32, wanted: f32| (got - wanted).abs() <= 1e-5 * wanted.abs().max(0.5);
+    // Windows in the padding see nothing, which is -∞.
+    let is_near = |got: f32, wanted: f32| {
+        got == wanted || (wanted.is_finite() && (got - wanted).abs() <= 1e-5 * wanted.abs().max(0.5))
+    };
     let far = got.iter().zip(&wanted).position(|(got, wanted)| !is_near(*got, *wanted));
     assert_eq!(far.map(|it| (it, got[it], wanted[it])), None);
     for (sample, wanted) in got.chunks(got.len() / N).enumerate() {
@@ -276,6 +282,32 @@ fn pools_are_replaced() {
         assert!(fills(&case), "{row:?}");
         let op = MaxPool { pool_spec: case.pool(3), with_index_outputs: None };
         assert_eq!(check(&case.row, |model, x| wire(model, op.clone(), &[x])), ["Largest"], "{row:?}");
+    }
+}
+
+#[test]
+fn the_largest_of_infinities_below_all_numbers_is_one() {
+    for (size, stride, pad, n_finite) in [(2, 2, 0, [1, 1]), (3, 3, 1, [1, 1]), (3, 1, 1, [2, 2]), (2, 1, 0, [1, 1])] {
+        let case = Case { row: vec![1, 4, 4], size, stride, pad, ..USUAL() };
+        let mut x = vec![f32::NEG_INFINITY; 16];
+        // A number, which is the largest of the windows that see it.
+        x[0] = f32::MIN;
+        let x = Tensor::from_shape(&[1, 1, 4, 4], &x).unwrap();
+        let mut written = TypedModel::default();
+        let source = written.add_source("x", f32::fact([1, 1, 4, 4])).unwrap();
+        let y = wire(&mut written, MaxPool { pool_spec: case.pool(1), with_index_outputs: None }, &[source]);
+        written.select_output_outlets(&[y]).unwrap();
+        let mut replaced = written.clone();
+        replace(&mut replaced).unwrap();
+        nan::keep(&mut written);
+        for model in [written, replaced] {
+            let y = model.into_runnable().unwrap().run(tvec!(x.clone().into_tvalue())).unwrap().remove(0);
+            for (place, it) in y.to_plain_array_view::<f32>().unwrap().indexed_iter() {
+                let wanted =
+                    if place[2] < n_finite[0] && place[3] < n_finite[1] { f32::MIN } else { f32::NEG_INFINITY };
+                assert_eq!(*it, wanted, "{place:?} of windows of {size}, {stride} apart, padded by {pad}");
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! tract goes from place to place of such pairs, which takes as long as the product of a matrix with each row.
 //!
-//! What is replaced does not depend on the number of rows, for the optimizer joins what is left, to numbers with other last bits.
+//! What is replaced does not depend on the number of samples, which are along the first axis, for the optimizer joins what is left, to numbers with other last bits.
 
 use pulp::Simd;
 use tract_onnx::{prelude::TypedModel, tract_core::ops::binary::TypedBinOp, tract_hir::internal::TypedNode};
@@ -25,10 +25,20 @@ enum Operator {
 enum Taken {
     /// Those of the same row.
     Own,
-    /// The same ones for each row, which are constants.
+    /// The same ones for each row of a sample, which are constants.
     Row,
     /// One for each row.
     Column,
+}
+
+/// How the numbers of an operand follow each other along the rows of the answer.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    taken: Taken,
+    /// How many rows in a row meet the same numbers.
+    n_alike: usize,
+    /// How many times numbers change until the first ones are met again.
+    n_own: usize,
 }
 
 /// An operator of numbers in single precision, of which one operand repeats itself.
@@ -36,11 +46,11 @@ enum Taken {
 pub(super) struct Spread {
     operator: Operator,
     width: usize,
-    operands: [Taken; 2],
+    sides: [Side; 2],
 }
 
 impl Spread {
-    /// Returns what takes the place of a node, unless tract has a way of its own for its operands.
+    /// Returns what takes the place of a node, if an operand is a column of numbers or a constant row.
     pub(super) fn of(model: &TypedModel, node: &TypedNode) -> Option<Self> {
         let operator = match node.op_as::<TypedBinOp>()?.0.name() {
             "Add" => Operator::Add,
@@ -50,54 +60,67 @@ impl Spread {
             _ => return None,
         };
         let answer = shape(model, node.id.into()).filter(|it| it.len() > 1 && !it.contains(&0))?;
-        let taken = |idx: usize| {
+        let side = |idx: usize| {
             let outlet = *node.inputs.get(idx)?;
             let is_constant = model.outlet_fact(outlet).ok()?.konst.is_some();
-            taken(&shape(model, outlet).filter(|_| is_single(model, outlet))?, &answer, is_constant)
+            side(&shape(model, outlet).filter(|_| is_single(model, outlet))?, &answer, is_constant)
         };
-        let operands = [taken(0)?, taken(1)?];
-        let repeats = operands.iter().any(|it| *it != Taken::Own) && is_single(model, node.id.into());
-        repeats.then_some(Self { operator, width: *answer.last()?, operands })
+        let sides = [side(0)?, side(1)?];
+        let repeats = sides.iter().any(|it| it.taken != Taken::Own) && is_single(model, node.id.into());
+        repeats.then_some(Self { operator, width: *answer.last()?, sides })
     }
 
     #[inline(always)]
     fn each(&self, [a, b]: [&[f32]; 2], output: &mut [f32], of: impl Fn(f32, f32) -> f32) {
+        let [left, right] = self.sides;
         for (idx, to) in output.chunks_exact_mut(self.width).enumerate() {
-            let row = |numbers, taken| if taken == Taken::Own { own(numbers, idx, self.width) } else { numbers };
-            match self.operands {
-                [Taken::Column, Taken::Column] => to.fill(of(a[idx], b[idx])),
-                [Taken::Column, taken] => {
-                    to.iter_mut().zip(row(b, taken)).for_each(|(to, it)| *to = of(a[idx], *it));
-                }
-                [taken, Taken::Column] => {
-                    to.iter_mut().zip(row(a, taken)).for_each(|(to, it)| *to = of(*it, b[idx]));
-                }
-                [first, second] => {
-                    let pairs = row(a, first).iter().zip(row(b, second));
-                    to.iter_mut().zip(pairs).for_each(|(to, (a, b))| *to = of(*a, *b));
-                }
+            let (left_at, right_at) = (left.at(idx), right.at(idx));
+            // A column is narrower than the answer, which is as wide as one of both.
+            if left.taken == Taken::Column {
+                to.iter_mut().zip(row(b, right_at, self.width)).for_each(|(to, it)| *to = of(a[left_at], *it));
+            } else if right.taken == Taken::Column {
+                to.iter_mut().zip(row(a, left_at, self.width)).for_each(|(to, it)| *to = of(*it, b[right_at]));
+            } else {
+                let pairs = row(a, left_at, self.width).iter().zip(row(b, right_at, self.width));
+                to.iter_mut().zip(pairs).for_each(|(to, (a, b))| *to = of(*a, *b));
             }
         }
     }
 }
 
-fn own(numbers: &[f32], idx: usize, width: usize) -> &[f32] {
-    &numbers[idx * width..][..width]
+impl Side {
+    /// Returns where the numbers are that meet this row.
+    #[inline(always)]
+    fn at(self, row: usize) -> usize {
+        row / self.n_alike % self.n_own
+    }
+}
+
+#[inline(always)]
+fn row(numbers: &[f32], at: usize, width: usize) -> &[f32] {
+    &numbers[at * width..][..width]
 }
 
 /// Returns how an operand of this shape is taken, if it is one of these ways.
-fn taken(shape: &[usize], answer: &[usize], is_constant: bool) -> Option<Taken> {
-    let (width, rows) = answer.split_last()?;
-    let (own_width, own_rows) = shape.split_last()?;
+fn side(shape: &[usize], answer: &[usize], is_constant: bool) -> Option<Side> {
+    let ([n_samples, rows @ .., width], [own_samples, own_rows @ .., own_width]) = (answer, shape) else {
+        return None;
+    };
+    // Of a single sample, all that is one for all samples is one for each: both are the same here.
+    if rows.len() != own_rows.len() || (*own_samples != 1 && own_samples != n_samples) {
+        return None;
+    }
+    let n_rows: usize = rows.iter().product();
     if is_constant {
-        let is_row = own_width == width && *width > 1 && shape.len() == answer.len();
-        return (is_row && own_rows.iter().all(|it| *it == 1)).then_some(Taken::Row);
+        let is_row = own_width == width && *width > 1 && own_rows.iter().all(|it| *it == 1);
+        return is_row.then_some(Side { taken: Taken::Row, n_alike: n_rows, n_own: *own_samples });
     }
-    match own_rows == rows {
-        true if own_width == width => Some(Taken::Own),
-        true if *own_width == 1 => Some(Taken::Column),
-        _ => None,
-    }
+    let taken = match own_rows == rows {
+        true if own_width == width => Taken::Own,
+        true if *own_width == 1 => Taken::Column,
+        _ => return None,
+    };
+    Some(Side { taken, n_alike: 1, n_own: own_samples * n_rows })
 }
 
 impl Kernel for Spread {
@@ -110,8 +133,8 @@ impl Kernel for Spread {
             Operator::Add => self.each(operands, output, |a, b| a + b),
             Operator::Sub => self.each(operands, output, |a, b| a - b),
             Operator::Mul => self.each(operands, output, |a, b| a * b),
-            // As the optimizer has it.
-            Operator::Div => self.each(operands, output, |a, b| a * (1.0 / b)),
+            // The inverse of a small divisor is an infinity.
+            Operator::Div => self.each(operands, output, |a, b| a / b),
         }
     }
 }
@@ -136,7 +159,7 @@ mod tests {
         let mut given = TVec::new();
         for (idx, (shape, is_constant)) in operands.into_iter().enumerate() {
             let n = shape.iter().product();
-            let values: Vec<f32> = (0..n).map(|it| [0.5, -3.0, f32::NAN, 7.0, 0.0][(it + idx) % 5]).collect();
+            let values: Vec<f32> = (0..n).map(|it| [0.5, -3.0, f32::NAN, 7.0, 0.0, 1e-39][(it + idx) % 6]).collect();
             let tensor = Tensor::from_shape(shape, &values).unwrap();
             let name = format!("input-{idx}");
             inputs.push(if is_constant {
@@ -167,7 +190,7 @@ mod tests {
 
     #[test]
     fn rows_and_columns_meet_every_number() {
-        let cases: [([Operand<'_>; 2], bool); 14] = [
+        let cases: [([Operand<'_>; 2], bool); 19] = [
             ([own(&[4, 3]), row(&[1, 3])], true),
             ([row(&[1, 3]), own(&[4, 3])], true),
             ([own(&[4, 1]), own(&[4, 3])], true),
@@ -179,6 +202,12 @@ mod tests {
             ([own(&[1, 3]), row(&[1, 3])], true),
             ([own(&[1, 1]), own(&[1, 3])], true),
             ([own(&[1, 4, 3]), row(&[1, 4, 3])], false),
+            // What is one for all samples, or a constant of each.
+            ([own(&[4, 3]), own(&[1, 1])], true),
+            ([own(&[1, 3]), own(&[4, 1])], true),
+            ([own(&[4, 3]), row(&[4, 3])], true),
+            ([own(&[2, 4, 3]), row(&[2, 1, 3])], true),
+            ([own(&[4, 3]), own(&[1, 3])], false),
             // What repeats itself otherwise, or not at all, is left as it is.
             ([own(&[2, 4, 3]), row(&[1, 4, 3])], false),
             ([own(&[2, 2, 3]), own(&[2, 1, 3])], false),
@@ -195,10 +224,35 @@ mod tests {
                 assert_eq!(fast.len(), plain.len(), "{what}");
                 for (got, wanted) in fast.iter().zip(&plain) {
                     let is_same = got == wanted || (got.is_nan() && wanted.is_nan());
-                    let is_near = (got - wanted).abs() <= 1e-6 * wanted.abs() && op.name() == "Div";
-                    assert!(is_same || is_near, "{what}: {got}, not {wanted}");
+                    assert!(is_same, "{what}: {got}, not {wanted}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_number_of_samples_does_not_matter() {
+        // 0 stands for it.
+        let cases: [[Operand<'_>; 2]; 10] = [
+            [own(&[0, 3]), own(&[0, 1])],
+            [own(&[0, 3]), own(&[1, 1])],
+            [own(&[0, 3]), own(&[1, 3])],
+            [own(&[0, 3]), own(&[0, 3])],
+            [own(&[0, 1]), own(&[1, 3])],
+            [own(&[0, 3]), row(&[0, 3])],
+            [own(&[0, 3]), row(&[1, 3])],
+            [own(&[0, 3]), row(&[1, 1])],
+            [own(&[0, 2, 3]), row(&[1, 2, 3])],
+            [own(&[0, 2, 3]), own(&[1, 2, 1])],
+        ];
+        for operands in cases {
+            let are_kernels = [1, 4].map(|n| {
+                let shapes = operands.map(|(shape, _)| shape.iter().map(move |&it| if it == 0 { n } else { it }));
+                let [a, b] = shapes.map(|it| it.collect::<Vec<usize>>());
+                let [_, (is_kernel, _)] = both(Box::new(math::Sub), [(&*a, operands[0].1), (&*b, operands[1].1)]);
+                is_kernel
+            });
+            assert_eq!(are_kernels[0], are_kernels[1], "{operands:?}");
         }
     }
 }

@@ -142,6 +142,16 @@ fn functions_that_cannot_be_put_in_place_are_refused() {
 }
 
 #[test]
+fn a_function_for_two_versions_of_one_domain_is_refused() {
+    let mut twofold = function("Twofold", &["a"], &[], vec![op("Neg", &["a"], "b")]);
+    twofold.opset_import.push(OperatorSetIdProto { domain: "ai.onnx".to_owned(), version: VERSION + 1 });
+    let said = refusal(vec![call("Twofold", &["x"], "y", vec![])], vec![twofold]);
+    let wanted =
+        "node `the_y` (Twofold) calls a function that is written for two versions of one domain; export it without";
+    assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
 fn functions_of_another_version_are_put_in_place_if_their_operators_are_the_same() {
     let of_version = |version: i64, nodes: Vec<NodeProto>| {
         let mut res = function("Other", &["a"], &[], nodes);

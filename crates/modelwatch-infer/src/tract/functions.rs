@@ -2,7 +2,10 @@
 //!
 //! The functions stay in the model, whose data is looked at whether they are called or not.
 
-use std::{cell::Cell, collections::HashMap};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+};
 
 use prost::Message;
 use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
@@ -32,7 +35,8 @@ pub(super) fn inline(proto: &mut ModelProto) -> Result<(), Fault> {
             return Err(Fault { what, remedy: FLAT });
         }
     }
-    let mut inliner = Inliner { functions, imports: &mut proto.opset_import, n_calls: 0, n_nodes: 0, n_bytes: 0 };
+    let imports = &mut proto.opset_import;
+    let mut inliner = Inliner { functions, imports, checked: HashSet::new(), n_calls: 0, n_nodes: 0, n_bytes: 0 };
     inliner.inline_graph(graph, 0)
 }
 
@@ -48,6 +52,8 @@ fn too_much() -> Fault {
 struct Inliner<'a> {
     functions: HashMap<(String, String), &'a FunctionProto>,
     imports: &'a mut Vec<OperatorSetIdProto>,
+    /// The functions whose versions are those of the model, by where they are in memory.
+    checked: HashSet<*const FunctionProto>,
     n_calls: usize,
     n_nodes: usize,
     n_bytes: usize,
@@ -84,7 +90,20 @@ impl Inliner<'_> {
 
     /// An operator of another version may be another one: those of a function are to be the same in the model's.
     fn check_versions(&mut self, function: &FunctionProto, call: &NodeProto) -> Result<(), Fault> {
+        if !self.checked.insert(std::ptr::from_ref(function)) {
+            return Ok(());
+        }
+        let mut versions = HashMap::new();
         for wanted in function.opset_import.iter().filter(|it| VERSIONED.contains(&plain(&it.domain))) {
+            match versions.insert(plain(&wanted.domain), wanted.version) {
+                None => {}
+                Some(it) if it == wanted.version => continue,
+                Some(_) => {
+                    let what =
+                        format!("{} calls a function that is written for two versions of one domain", label(call));
+                    return Err(Fault { what, remedy: FLAT });
+                }
+            }
             match self.imports.iter().find(|it| plain(&it.domain) == plain(&wanted.domain)) {
                 None => self.imports.push(wanted.clone()),
                 Some(it) if it.version == wanted.version => {}

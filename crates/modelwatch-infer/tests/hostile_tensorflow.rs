@@ -229,6 +229,16 @@ fn graphs() -> Vec<(&'static str, Vec<NodeDef>, &'static str)> {
             made(op("made", "Pad", &["one", "more"]), vec![integers("more", &[2, 2], &[0, many, 0, many]), one()]),
             "makes a tensor of",
         ),
+        (
+            "transposed_convolution",
+            made(
+                op("made", "Conv2DBackpropInput", &["size", "one", "one"])
+                    .attr("strides", vec![1, i64::from(many), i64::from(many), 1])
+                    .attr("padding", "VALID"),
+                vec![integers("size", &[4], &[1, many, many, 1]), repeated("one", &[1, 1, 1, 1])],
+            ),
+            "makes a tensor of",
+        ),
     ]
 }
 

@@ -18,6 +18,7 @@ use tract_onnx::{
 use super::Built;
 use crate::tract::{
     attributes::{int, ints, label, text},
+    axes::{made_of, reach},
     wired::wired,
 };
 
@@ -86,7 +87,7 @@ impl Deconvolution {
         ensure!(strides.iter().chain(&dilations).chain(kernel).all(|it| *it > 0), "a stride, dilation or size is 0");
         let mut all = Vec::new();
         for (axis, size) in kernel.iter().enumerate() {
-            let reach = (size - 1) * dilations[axis] + 1;
+            let reach = reach(*size, dilations[axis])?;
             all.push(self.ends(axis, kernel.len(), &x.shape[axis + 2], strides[axis], reach)?);
         }
         // ONNX has the kernels of each group by input channel, tract by output channel.
@@ -118,7 +119,7 @@ impl Deconvolution {
             let pads = each(&self.pads, 2 * n_axes, 0)?;
             let (before, after) = (pads[axis], pads[axis + n_axes]);
             if let Ok(len) = len.to_usize() {
-                let all = len.saturating_sub(1) * stride + reach + added;
+                let all = made_of(len.max(1), stride, reach)?.saturating_add(added);
                 ensure!(before + after < all, "{before} and {after} of {all} are cut off");
             }
             return Ok(Ends { before, after, added });
@@ -132,7 +133,7 @@ impl Deconvolution {
             "an output of shape {:?} for {n_axes} axes",
             self.output_shape
         );
-        let made = (len - 1) * stride + reach + added;
+        let made = made_of(len, stride, reach)?.saturating_add(added);
         let given = of_axes.and_then(|it| it.get(axis)).copied();
         // The odd one of what is missing is added at the end; how more of it would be split, nobody agrees on.
         let most = made + usize::from(self.odd == Odd::Start);

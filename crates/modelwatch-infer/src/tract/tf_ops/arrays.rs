@@ -105,6 +105,7 @@ fn mirror_pad(_context: &ParsingContext, node: &NodeDef) -> Built {
         let amounts = constant_integers(model, inputs[1])?;
         ensure!(amounts.len() == 2 * fact.rank(), "a pad has {} amounts for rank {}", amounts.len(), fact.rank());
         let mut wire = inputs[0];
+        let mut shape = fact.shape.to_tvec();
         for (axis, &amounts) in amounts.as_chunks::<2>().0.iter().enumerate().filter(|it| *it.1 != [0, 0]) {
             let len = fact.shape[axis].to_i64().context("the length of an axis is not known")?;
             let [before, after] = amounts;
@@ -112,6 +113,8 @@ fn mirror_pad(_context: &ParsingContext, node: &NodeDef) -> Built {
                 amounts.iter().all(|it| (0..=len - first).contains(it)),
                 "{before} and {after} numbers are mirrored around {len}"
             );
+            shape[axis] = len.saturating_add(before).saturating_add(after).to_dim();
+            check_size(prefix, model, inputs[0], shape.clone())?;
             let sides = [(before, first..first + before), (after, len - first - after..len - first)];
             let mut parts = tvec!(wire);
             for (idx, (_, range)) in sides.into_iter().enumerate().filter(|it| it.1.0 > 0) {
@@ -177,7 +180,7 @@ fn tile(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResul
 }
 
 /// Fails if a tensor of this shape is more than is made of `input`. What comes of constants is made at once.
-fn check_size(
+pub(super) fn check_size(
     prefix: &str,
     model: &TypedModel,
     input: OutletId,

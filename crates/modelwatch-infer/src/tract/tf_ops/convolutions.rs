@@ -11,7 +11,7 @@ use tract_onnx::{
     },
     tract_hir::{
         infer::InferenceOp,
-        internal::{DimLike, Expansion, TractErrorContext, bail, ensure, expand},
+        internal::{DimLike, Expansion, ToDim, TractErrorContext, bail, ensure, expand},
         ops::cnn::{Conv, HirMaxPool, HirSumPool},
     },
 };
@@ -21,8 +21,11 @@ use tract_tensorflow::{
     tfpb::tensorflow::NodeDef,
 };
 
-use super::text;
-use crate::tract::{axes::constant_integers, wired::wired};
+use super::{arrays::check_size, text};
+use crate::tract::{
+    axes::{constant_integers, made_of, reach},
+    wired::wired,
+};
 
 type Built = TractResult<Box<dyn InferenceOp>>;
 
@@ -122,22 +125,29 @@ impl Window {
         let wanted =
             if wanted.len() == n_axes { &wanted[..] } else { wanted.get(first..first + n_axes).unwrap_or(&[]) };
         ensure!(wanted.len() == n_axes, "an image of {} axes is wanted", wanted.len());
+        let mut shape = image.shape.to_tvec();
+        shape[if first == 1 { n_axes + 1 } else { 1 }] = channels[0].to_dim();
         let (mut before, mut after, mut added) = (TVec::new(), TVec::new(), TVec::new());
         for axis in 0..n_axes {
             let len = image.shape[first + axis].to_usize().context("the length of an axis is not known")?;
-            let reach = (size[axis] - 1) * self.dilations[axis] + 1;
+            let reach = reach(size[axis], self.dilations[axis])?;
             let (stride, wanted) = (self.strides[axis], usize::try_from(wanted[axis])?);
-            let made_of = match self.padding {
+            let wanted_of = match self.padding {
                 PaddingSpec::Valid => (wanted + stride).checked_sub(reach).map_or(0, |it| it / stride),
                 _ => wanted.div_ceil(stride),
             };
-            ensure!(len > 0 && len == made_of, "a convolution makes {made_of} of {wanted} along an axis, not {len}");
-            let made = (len - 1) * stride + reach;
+            ensure!(
+                len > 0 && len == wanted_of,
+                "a convolution makes {wanted_of} of {wanted} along an axis, not {len}"
+            );
+            let made = made_of(len, stride, reach)?;
+            shape[first + axis] = made.max(wanted).to_dim();
             let cut = made.saturating_sub(wanted);
             before.push(cut / 2);
             after.push(cut - cut / 2);
             added.push(wanted.saturating_sub(made));
         }
+        check_size(prefix, model, inputs[2], shape)?;
         // TensorFlow has the axes first, then output and input channels.
         let order: Vec<usize> = [n_axes, n_axes + 1].into_iter().chain(0..n_axes).collect();
         let mut moved = inputs[1];

@@ -180,6 +180,19 @@ fn transposed_convolutions_add_kernels() {
 }
 
 #[test]
+fn kernels_of_fewer_inputs_are_of_groups_of_channels() {
+    let x = [1.0, 10.0, 100.0, 1000.0];
+    // The first output sees the first two channels, the second one the others.
+    let convolution = |name: &str, n_axes: usize| {
+        let dims = [&vec![1_i64; n_axes][..], &[2, 2]].concat();
+        let node = op("y", name, &["x", "w"]).attr("T", FLOAT).attr("padding", "VALID");
+        vec![floats("w", &dims, &[1.0, 2.0, 3.0, 4.0]), node.attr("strides", vec![1_i64; n_axes + 2])]
+    };
+    check("Conv2D", &[1, 1, 4], convolution("Conv2D", 2), &x, &[31.0, 4200.0]);
+    check("Conv3D", &[1, 1, 1, 4], convolution("Conv3D", 3), &x, &[31.0, 4200.0]);
+}
+
+#[test]
 fn each_channel_has_kernels_of_its_own() {
     for (same, stride, dilation) in [(true, 1, 1), (true, 2, 1), (true, 1, 2), (false, 1, 2)] {
         let window = Window { image: vec![5, 6], kernel: vec![3, 2], stride, dilation, same };

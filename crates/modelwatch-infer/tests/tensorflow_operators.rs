@@ -225,6 +225,36 @@ fn images_are_resized_as_tensorflow_does() {
 }
 
 #[test]
+fn numbers_are_quantized_between_bounds_that_are_moved_to_zero() {
+    let quantized = |narrow: bool, from: f32, to: f32| {
+        let quantized = op("y", "FakeQuantWithMinMaxVars", &["x", "from", "to"]).attr("num_bits", 2_i64);
+        vec![floats("from", &[], &[from]), floats("to", &[], &[to]), quantized.attr("narrow_range", narrow)]
+    };
+    // By the formulas of `tf.quantization.fake_quant_with_min_max_vars`: halves are rounded up.
+    let x = [-1.0, 0.5, 1.5, 2.4, 9.0, f64::NAN];
+    check("above 0", &[6], quantized(false, 1.0, 4.0), &x, &[0.0, 1.0, 2.0, 2.0, 3.0, f64::NAN]);
+    check("below 0", &[3], quantized(false, -4.0, -1.0), &[-9.0, -1.5, 2.0], &[-3.0, -1.0, 0.0]);
+    check("around 0", &[4], quantized(false, -1.4, 1.6), &[-9.0, -0.5, 0.5, 9.0], &[-1.0, 0.0, 1.0, 2.0]);
+    check("narrow", &[4], quantized(true, -1.0, 1.0), &[-9.0, -0.5, 0.5, 9.0], &[-1.0, 0.0, 1.0, 1.0]);
+}
+
+#[test]
+fn loops_of_graphs_and_windows_along_channels_are_refused_by_name() {
+    for name in ["Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"] {
+        let said = load(&[2], vec![op("y", name, &["x"]).attr("T", FLOAT)]).unwrap_err().to_string();
+        assert!(said.contains(&format!("{name}: loops and branches are run as functions alone")), "{said}");
+    }
+    for (name, window, strides) in [("MaxPool", [1_i64, 1, 1, 2], [1_i64; 4]), ("AvgPool", [1; 4], [2, 1, 1, 1])] {
+        let pool = op("y", name, &["x"]).attr("T", FLOAT).attr("padding", "VALID");
+        let pool = pool.attr("ksize", window.to_vec()).attr("strides", strides.to_vec());
+        let said = load(&[2, 2, 2], vec![pool]).unwrap_err().to_string();
+        let wanted =
+            if name == "MaxPool" { "MaxPool with ksize = [1, 1, 1, 2]" } else { "AvgPool with strides = [2, 1, 1, 1]" };
+        assert!(said.contains(wanted), "{said}");
+    }
+}
+
+#[test]
 fn random_numbers_are_refused_by_name() {
     for name in ["RandomUniform", "RandomUniformInt"] {
         let random = vec![integers("shape", &[1]), op("random", name, &["shape"]), op("y", "Add", &["x", "random"])];

@@ -80,11 +80,52 @@ fn along_axes(node: &NodeDef, name: &str, n_axes: usize, format: DataFormat) -> 
     Ok(all[first..first + n_axes].into())
 }
 
+/// The channels of an image come in as many groups as the inputs of a kernel go into them.
 fn convolution(node: &NodeDef, n_axes: usize) -> Built {
-    Ok(expand(Window::of(node, n_axes)?.convolution()))
+    let window = Window::of(node, n_axes)?;
+    Ok(wired(node.op.clone(), &[], move |prefix, model, inputs| {
+        ensure!(inputs.len() == 2, "a convolution has {} inputs", inputs.len());
+        let (image, kernel) = (model.outlet_fact(inputs[0])?.clone(), model.outlet_fact(inputs[1])?.clone());
+        let dims = kernel.shape.as_concrete().context("the shape of the weights is not known")?;
+        ensure!(dims.len() == n_axes + 2 && image.rank() == dims.len(), "weights of shape {dims:?}");
+        let channels = image.shape[window.channel_axis()].to_usize().context("the number of channels is not known")?;
+        let (n_in, n_out) = (dims[n_axes], dims[n_axes + 1]);
+        ensure!(
+            channels > 0 && n_in > 0 && channels.is_multiple_of(n_in) && n_out.is_multiple_of(channels / n_in),
+            "weights of shape {dims:?} for {channels} channels"
+        );
+        let conv = window.clone().convolution();
+        if n_in == channels {
+            return conv.wire(prefix, model, inputs);
+        }
+        // Where kernels have the axes first, tract takes their inputs for those of all groups.
+        let kernel = channels_first(prefix, model, inputs[1], [n_axes + 1, n_axes])?;
+        let conv = Conv { kernel_fmt: KernelFormat::OIHW, ..conv }.group(channels / n_in);
+        conv.wire(prefix, model, &[inputs[0], kernel])
+    }))
+}
+
+/// Returns a kernel, whose last two axes are its channels, with those before the others, in this order.
+fn channels_first(
+    prefix: &str,
+    model: &mut TypedModel,
+    kernel: OutletId,
+    channels: [usize; 2],
+) -> TractResult<OutletId> {
+    let n_axes = channels[0].min(channels[1]);
+    let order: Vec<usize> = channels.into_iter().chain(0..n_axes).collect();
+    let mut moved = kernel;
+    for (idx, op) in perm_to_ops(&order).into_iter().enumerate() {
+        moved = model.wire_node(format!("{prefix}.kernel.{idx}"), op, &[moved])?[0];
+    }
+    Ok(moved)
 }
 
 impl Window {
+    fn channel_axis(&self) -> usize {
+        if self.format == DataFormat::NHWC { self.strides.len() + 1 } else { 1 }
+    }
+
     fn convolution(self) -> Conv {
         let conv = Conv::default().hwio().padding(self.padding).strides(self.strides).dilations(self.dilations);
         if self.format == DataFormat::NHWC { conv.nhwc() } else { conv }
@@ -126,7 +167,7 @@ impl Window {
             if wanted.len() == n_axes { &wanted[..] } else { wanted.get(first..first + n_axes).unwrap_or(&[]) };
         ensure!(wanted.len() == n_axes, "an image of {} axes is wanted", wanted.len());
         let mut shape = image.shape.to_tvec();
-        shape[if first == 1 { n_axes + 1 } else { 1 }] = channels[0].to_dim();
+        shape[self.channel_axis()] = channels[0].to_dim();
         let (mut before, mut after, mut added) = (TVec::new(), TVec::new(), TVec::new());
         for axis in 0..n_axes {
             let len = image.shape[first + axis].to_usize().context("the length of an axis is not known")?;
@@ -149,11 +190,7 @@ impl Window {
         }
         check_size(prefix, model, inputs[2], shape)?;
         // TensorFlow has the axes first, then output and input channels.
-        let order: Vec<usize> = [n_axes, n_axes + 1].into_iter().chain(0..n_axes).collect();
-        let mut moved = inputs[1];
-        for (idx, op) in perm_to_ops(&order).into_iter().enumerate() {
-            moved = model.wire_node(format!("{prefix}.kernel.{idx}"), op, &[moved])?[0];
-        }
+        let moved = channels_first(prefix, model, inputs[1], [n_axes, n_axes + 1])?;
         let bias = model.add_const(format!("{prefix}.bias"), Tensor::zero_scalar_dt(image.datum_type)?)?;
         let spec = PoolSpec::new(
             self.format,

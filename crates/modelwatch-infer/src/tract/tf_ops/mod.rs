@@ -55,7 +55,7 @@ pub(super) fn obstacles(nodes: &[NodeDef]) -> Vec<(String, String)> {
 }
 
 /// Those that compute nothing, and go with everything else that no output needs.
-const DROPPED: [&str; 2] = ["NoOp", "NextIteration"];
+const DROPPED: [&str; 1] = ["NoOp"];
 
 /// What is refused of operators that are run otherwise.
 struct Refusal {
@@ -74,7 +74,7 @@ const fn refusal(
     Refusal { operators, when, fault }
 }
 
-const REFUSALS: [Refusal; 7] = [
+const REFUSALS: [Refusal; 9] = [
     refusal(&["GatherV2"], "`batch_dims` other than 0", |node| {
         int(node, "batch_dims").filter(|it| *it != 0).map(|it| format!(" with batch_dims = {it}"))
     }),
@@ -106,6 +106,19 @@ const REFUSALS: [Refusal; 7] = [
             other.map(|it| format!(" with padding = {it:?}"))
         },
     ),
+    refusal(
+        &["AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"],
+        "`ksize` or `strides` other than 1 of rows or channels",
+        |node| {
+            let channels_first = text(node, "data_format").is_some_and(|it| it.starts_with("NC"));
+            ["ksize", "strides"].into_iter().find_map(|name| {
+                let all = ints(node, name);
+                let channels = if channels_first { 1 } else { all.len().saturating_sub(1) };
+                let goes_along = [0, channels].iter().any(|it| all.get(*it).is_some_and(|it| *it != 1));
+                goes_along.then(|| format!(" with {name} = {all:?}"))
+            })
+        },
+    ),
     refusal(&["Einsum"], "a letter twice in one term of `equation`", |node| {
         let equation = text(node, "equation")?;
         let repeats = |term: &str| term.char_indices().any(|(at, it)| it.is_alphabetic() && term[..at].contains(it));
@@ -113,6 +126,9 @@ const REFUSALS: [Refusal; 7] = [
     }),
     refusal(&["If", "StatelessIf"], "a condition that depends on the data", |_| {
         Some(" on a condition that depends on the data".to_owned())
+    }),
+    refusal(&["Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"], "", |_| {
+        Some(": loops and branches are run as functions alone".to_owned())
     }),
     refusal(&["RandomUniform", "RandomUniformInt"], "", |_| Some(": random outputs cannot be compared".to_owned())),
 ];
@@ -128,7 +144,8 @@ pub(super) fn table() -> String {
     register(&mut ours);
     let all = tensorflow().op_register.0;
     let lists = [&DROPPED[..], &CALLS, &CONDITIONALS, &HANDLES, &READERS, &TRANSPARENT].into_iter().flatten().copied();
-    let names: BTreeSet<&str> = all.keys().map(|it| &**it).chain(lists).collect();
+    let refused = REFUSALS.iter().flat_map(|it| it.operators.iter().copied());
+    let names: BTreeSet<&str> = all.keys().map(|it| &**it).chain(lists).chain(refused).collect();
     let mut res = "| operator | run by | refused |\n|---|---|---|\n".to_owned();
     for name in names {
         let refusals: Vec<&Refusal> = REFUSALS.iter().filter(|it| it.operators.contains(&name)).collect();
@@ -136,7 +153,9 @@ pub(super) fn table() -> String {
         let by = match name {
             _ if refusals.iter().any(|it| it.when.is_empty()) => "refused by name",
             _ if DROPPED.contains(&name) => "left out: it computes nothing",
-            _ if CALLS.contains(&name) || CONDITIONALS.contains(&name) => "its function, put in its place",
+            _ if CALLS.contains(&name) || CONDITIONALS.contains(&name) => {
+                "its function, put in its place, in a SavedModel"
+            }
             _ if HANDLES.contains(&name) || READERS.contains(&name) => {
                 "constants, read from the variables of a SavedModel"
             }
@@ -205,6 +224,13 @@ fn int(node: &NodeDef, name: &str) -> Option<i64> {
     match attribute(node, name)? {
         Value::I(it) => Some(*it),
         _ => None,
+    }
+}
+
+fn ints<'a>(node: &'a NodeDef, name: &str) -> &'a [i64] {
+    match attribute(node, name) {
+        Some(Value::List(it)) => &it.i,
+        _ => &[],
     }
 }
 

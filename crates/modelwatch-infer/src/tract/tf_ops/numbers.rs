@@ -32,7 +32,7 @@ use tract_tensorflow::{
     tfpb::tensorflow::NodeDef,
 };
 
-use super::arrays::one;
+use super::{arrays::one, int};
 use crate::tract::{
     axes::resolve_axis,
     double::Double,
@@ -89,6 +89,7 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("ClipByValue", |_, _| Ok(wired("ClipByValue", &[], clip)));
     register.insert("Cumsum", |_, node| running_sum(node));
     register.insert("Erfc", |_, _| Ok(wired("Erfc", &[], erfc)));
+    register.insert("FakeQuantWithMinMaxVars", |_, node| quantized_and_back(node));
     register.insert("FloorDiv", |_, _| Ok(wired("FloorDiv", &[], floor_div)));
     register.insert("FloorMod", |_, _| Ok(wired("FloorMod", &[], floor_mod)));
     register.insert("Softsign", |_, _| Ok(wired("Softsign", &[], softsign)));
@@ -269,6 +270,41 @@ fn clip(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResul
     let mut chain = Chain::new(prefix, model);
     let above = chain.add(math::max(), &[x, least])?;
     Ok(tvec!(chain.add(math::min(), &[above, most])?))
+}
+
+/// The nearest of so many numbers between two bounds that one of them is 0, to which the bounds are moved.
+fn quantized_and_back(node: &NodeDef) -> Built {
+    let n_bits = int(node, "num_bits").unwrap_or(8);
+    ensure!((2..=16).contains(&n_bits), "node `{}` ({}) has {n_bits} bits", node.name, node.op);
+    let most = ((1_i32 << n_bits) - 1) as f32;
+    let least = if node.get_attr_opt_bool("narrow_range")?.unwrap_or(false) { 1.0 } else { 0.0 };
+    Ok(wired("FakeQuantWithMinMaxVars", &[1, 2], move |prefix, model, inputs| {
+        let [x, from, to] = arguments(inputs)?;
+        let (from, to) = (single(model, from)?, single(model, to)?);
+        let scale = (to - from) / (most - least);
+        ensure!(scale > 0.0 && scale.is_finite(), "numbers between {from} and {to} are wanted");
+        let zero_point = (least - from / scale).round().clamp(least, most);
+        let mut chain = Chain::new(prefix, model);
+        let start = chain.number((least - zero_point) * scale, x)?;
+        let end = chain.number((most - zero_point) * scale, x)?;
+        let scale = chain.number(scale, x)?;
+        let half = chain.number(0.5, x)?;
+        let above = chain.add(math::max(), &[x, start])?;
+        let within = chain.add(math::min(), &[above, end])?;
+        let shifted = chain.add(math::sub(), &[within, start])?;
+        let steps = chain.add(math::div(), &[shifted, scale])?;
+        let up = chain.add(math::add(), &[steps, half])?;
+        let whole = chain.add(math::floor(), &[up])?;
+        let scaled = chain.add(math::mul(), &[whole, scale])?;
+        Ok(tvec!(chain.add(math::add(), &[scaled, start])?))
+    }))
+}
+
+/// Returns a constant that is one number.
+fn single(model: &TypedModel, outlet: OutletId) -> TractResult<f32> {
+    let constant = model.outlet_fact(outlet)?.konst.as_ref().context("a bound must be a constant")?;
+    ensure!(constant.len() == 1, "a bound of {} numbers", constant.len());
+    constant.cast_to_scalar::<f32>()
 }
 
 /// Running sums along an axis.

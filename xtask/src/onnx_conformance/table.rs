@@ -84,6 +84,7 @@ fn render_extreme(outcomes: &[&Outcome]) -> String {
          nothing, {pass} pass; refused by name: {refused}, ended with an error: {failed}, computed wrongly: {wrong}.\n\
          What is expected comes from the operator's definition, to 5 digits of single precision, 12 of double precision, and all of an \
          integer.\n\
+         Means of single precision overflow where their sums do, as those of ONNX Runtime.\n\
          Where that leaves something open, or the case does not pass:\n\n\
          | case | result | what is expected |\n\
          |---|---|---|\n",

@@ -12,6 +12,8 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::Recursiv
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::decide;
+
 /// One execution of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -347,9 +349,18 @@ impl ProbeCoverage {
         };
         let metrics = report.metrics.iter().filter(|it| it.role == MetricRole::Candidate);
         let metrics = metrics.filter_map(|it| Some((&it.labels, it.name.as_str(), why(it)?)));
-        // Those two are no metrics.
-        let is_of_metric = |it: &Check| !matches!(it.metric.as_str(), "findings" | "requirements");
-        let checks = checks.filter(|it| it.status == Status::NotChecked && is_of_metric(it));
+        // Those two are no metrics, and what there is to compare with later is measured all the same.
+        let is_of_metric = |it: &Check| {
+            !matches!(it.metric.as_str(), "findings" | "requirements") && it.message != decide::NO_BASELINE_YET
+        };
+        let measured: BTreeSet<(&str, &Labels)> = report
+            .metrics
+            .iter()
+            .filter(|&it| it.role == MetricRole::Candidate && why(it).is_none())
+            .map(|it| (it.name.as_str(), &it.labels))
+            .collect();
+        let is_measured = |it: &Check| it.observed.is_some() || measured.contains(&(it.metric.as_str(), &it.labels));
+        let checks = checks.filter(|it| it.status == Status::NotChecked && is_of_metric(it) && !is_measured(it));
         let checks = checks.map(|it| (&it.labels, it.metric.as_str(), it.message.as_str()));
         let mut found = BTreeMap::<(&Labels, &str), BTreeSet<&str>>::new();
         for (labels, name, why) in metrics.chain(checks) {
@@ -426,7 +437,12 @@ mod tests {
         few.labels.insert("slice".to_owned(), "b".to_owned());
         let passed = Check { status: Status::Pass, ..absent.clone() };
         let unasked = Check::not_checked("requirements", "something is asked", "nothing is asked of it");
-        let found = ProbeCoverage::unmeasured_by(&report, [&absent, &few, &passed, &unasked].into_iter());
+        // What is measured, and what has a value that is held against something.
+        let clause = Check::not_checked("accuracy", "as the contract says", "the contract says nothing of it");
+        let compared = Check::not_checked("f1", ">= baseline", decide::NO_BASELINE_YET);
+        let unsure = Check { observed: Some(0.5), ..Check::not_checked("recall", ">= 0.9", "it is not sure") };
+        let checks = [&absent, &few, &passed, &unasked, &clause, &compared, &unsure];
+        let found = ProbeCoverage::unmeasured_by(&report, checks.into_iter());
         let told = |it: &Unmeasured| {
             let labels: Vec<String> = it.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             format!("{} of {}: {}", it.metrics.join(", "), labels.join(", "), it.why)

@@ -302,15 +302,18 @@ impl Judgement {
             Err(reason) => {
                 self.check(&settings.id, true, failed(&settings.component.uses, "runs to its end", &reason));
                 run.gap(&settings.id, "the whole probe", reason.clone());
+                let unchecked = |it| Check { message: reason.clone(), ..decide::not_yet(it) };
+                let asked: Vec<Check> = settings.requirements.iter().map(unchecked).collect();
+                coverage.unmeasured = ProbeCoverage::unmeasured_by(&Report::default(), asked.iter());
                 coverage.status = Status::Error;
                 coverage.message = reason;
             }
         }
         let checks = &self.checks[before..];
         coverage.checks = checks.len() as u64;
-        let nothing = Report::default();
-        let report = self.reports.last().filter(|it| it.0 == settings.id).map_or(&nothing, |it| &it.1);
-        coverage.unmeasured = ProbeCoverage::unmeasured_by(report, checks.iter().map(|it| &it.it));
+        if let Some((_, report)) = self.reports.last().filter(|it| it.0 == settings.id) {
+            coverage.unmeasured = ProbeCoverage::unmeasured_by(report, checks.iter().map(|it| &it.it));
+        }
         self.coverage.push(coverage);
     }
 }

@@ -41,7 +41,7 @@ impl Bounds {
     pub(crate) fn of_worst(all: &[Self], is_loss: bool) -> Option<Self> {
         let worst = |ends: Vec<f64>| ends.into_iter().reduce(if is_loss { f64::max } else { f64::min });
         let ends = |of: fn(&Self) -> f64| worst(all.iter().map(of).collect());
-        let level = all.iter().map(|it| it.level).fold(1.0, f64::min);
+        let level = level_of(all);
         Some(Self { level, ..Self::around(&[ends(|it| it.low)?, ends(|it| it.high)?])? })
     }
 
@@ -66,7 +66,7 @@ impl Bounds {
     pub(crate) fn of_difference([left, right]: [Option<Self>; 2], values: [f64; 2]) -> Option<Self> {
         let [left, right] = Self::both([left, right], values)?;
         let found = Self::around(&[left.low - right.high, left.high - right.low])?;
-        Some(Self { level: left.level.min(right.level), ..found })
+        Some(Self { level: level_of(&[left, right]), ..found })
     }
 
     /// Returns the bounds of `left / right`; none where both are exact.
@@ -76,13 +76,18 @@ impl Bounds {
             true => Self::around(&[left.low, left.high].map(|it| [it / right.low, it / right.high]).concat())?,
             false => Self::around(&ANY)?,
         };
-        Some(Self { level: left.level.min(right.level), ..found })
+        Some(Self { level: level_of(&[left, right]), ..found })
     }
 
     fn both(of: [Option<Self>; 2], values: [f64; 2]) -> Option<[Self; 2]> {
         let is_exact = of.iter().all(Option::is_none);
         (!is_exact).then(|| [0, 1].map(|it| of[it].unwrap_or(Self::exact(values[it]))))
     }
+}
+
+/// Returns for which part of all samples several bounds hold at once, at least.
+fn level_of(all: &[Bounds]) -> f64 {
+    (1.0 - all.iter().map(|it| 1.0 - it.level).sum::<f64>()).max(0.0)
 }
 
 /// A metric of ranks with its value and bounds, per model.
@@ -107,6 +112,16 @@ mod tests {
         assert_eq!(Bounds::of_ratio([of(-0.2, 0.8), None], values), of(-0.2 / 0.6, 0.8 / 0.6));
         assert_eq!(Bounds::of_ratio([None, of(0.0, 0.9)], values), Bounds::around(&ANY));
         assert_eq!((Bounds::of_difference([None, None], values), of(f64::NAN, 1.0)), (None, None));
+    }
+
+    #[test]
+    fn bounds_of_samples_are_missed_by_each_of_those_they_are_made_of() {
+        let of = |low, high| Bounds::around(&[low, high]).unwrap().but_for(0.25);
+        let all = [of(0.6, 0.8), of(0.5, 0.9)];
+        let level = |it: Option<Bounds>| it.unwrap().interval().level;
+        assert_eq!(level(Bounds::of_worst(&all, true)), 0.5);
+        assert_eq!(level(Bounds::of_difference(all.map(Some), [0.7, 0.6])), 0.5);
+        assert_eq!(level(Bounds::of_ratio([Some(all[0]), None], [0.7, 0.6])), 0.75);
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub(crate) struct AreaVariances {
 struct Variances {
     models: Vec<Option<f64>>,
     difference: Option<f64>,
-    /// The number of positive and of negative rows; of a mean those of the class that has the fewest.
+    /// The number of positive and of negative rows; of a mean those of the class that has the fewest, and of all labels together the rows
+    /// that have any, and that lack any.
     n: (f64, f64),
 }
 
@@ -69,7 +70,7 @@ impl AreaVariances {
         let present = if n_present > 0.0 { of(&sums, fewest) } else { Variances::default() };
         let together = rows.is_of_labels().then(|| {
             let found: Vec<Option<Vec<f64>>> = (0..n_models).map(|it| rows.influences(it, AreaOf::Together)).collect();
-            of(&found, (n_kept / share, n_kept / share))
+            of(&found, (rows.with_entry(true) / share, rows.with_entry(false) / share))
         });
         Self {
             classes,

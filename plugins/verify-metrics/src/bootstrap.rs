@@ -128,11 +128,6 @@ impl<'a> Rows<'a> {
         self.rows.iter().zip(&self.weights).map(|(it, weight)| it.2 as f64 * weight).collect()
     }
 
-    /// Returns the key of each kept row.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = u64> {
-        self.rows.iter().map(|it| it.0)
-    }
-
     /// Returns words and count of each kept row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a [u64], u64)> {
         self.rows.iter().map(|&(_, words, count)| (words, count))
@@ -154,26 +149,47 @@ impl<'a> Rows<'a> {
         of_class.map(|it| it.1.2 as f64).sum()
     }
 
+    /// Returns how many rows have the label of any class, or lack that of any.
+    pub(crate) fn with_entry(&self, is_there: bool) -> f64 {
+        let has = |row: usize| (0..self.n_classes()).any(|it| self.is_of(row, it) == is_there);
+        self.rows.iter().enumerate().filter(|it| has(it.0)).map(|it| it.1.2 as f64).sum()
+    }
+
     /// Returns the number of classes.
     pub(crate) fn n_classes(&self) -> usize {
         self.layout.sums.as_ref().map_or(self.layout.classes.len(), |it| it.classes.len())
     }
 
-    /// Returns whether a row is among those of a class, and among those that they are told from.
-    pub(crate) fn sides(&self, words: &[u64], class: usize) -> [bool; 2] {
+    /// Returns how many a row has of what a model's metrics of a class are of, and of what that is told from.
+    pub(crate) fn sides(&self, words: &[u64], class: usize, model: usize) -> [f64; 2] {
         let Some(sums) = &self.layout.sums else {
             let is_of = Layout::label_class(words) == class;
-            return [is_of, !is_of];
+            return [is_of, !is_of].map(|it| f64::from(u8::from(it)));
         };
-        match self.layout.prediction(words, 0) {
-            Prediction::Summed(found) => sums.task().sides(sums, found, class),
-            _ => [false; 2],
-        }
+        let found = match self.layout.prediction(words, model) {
+            Prediction::Summed(found) => Some(found),
+            _ if sums.kind == Kind::MultiLabel => self.labels_of(words),
+            _ => None,
+        };
+        found.map_or([0.0; 2], |it| sums.task().sides(sums, it, class))
+    }
+
+    /// Returns words that begin with the set of labels of a row: those of any model whose prediction is usable.
+    fn labels_of<'w>(&self, words: &'w [u64]) -> Option<&'w [u64]> {
+        (0..self.layout.models.len()).find_map(|it| match self.layout.prediction(words, it) {
+            Prediction::Summed(found) => Some(found),
+            _ => None,
+        })
+    }
+
+    /// Returns of which task of sums they are; none of others.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.layout.sums.as_ref().map(|it| it.kind)
     }
 
     /// Returns whether each row is one that was drawn, or else each distinct one with its count: queries are drawn before they come to be rows.
     pub(crate) fn are_drawn_one_by_one(&self) -> bool {
-        self.layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Queries)
+        self.kind() == Some(Kind::Queries)
     }
 
     /// Returns the values of metrics of each model, each row being counted as often as `times` says of its key and count; NaN for a model
@@ -250,10 +266,7 @@ impl<'a> Rows<'a> {
     fn is_of(&self, row: usize, nth: usize) -> bool {
         match &self.layout.sums {
             None => self.labels[row] == (self.layout.ranked_classes().start + nth) as u64,
-            Some(_) => match self.layout.prediction(self.rows[row].1, 0) {
-                Prediction::Summed(found) => multi_label::has_label(found, nth),
-                _ => false,
-            },
+            Some(_) => self.labels_of(self.rows[row].1).is_some_and(|it| multi_label::has_label(it, nth)),
         }
     }
 

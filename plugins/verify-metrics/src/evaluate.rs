@@ -79,7 +79,16 @@ pub(crate) struct Slice {
 impl Slice {
     /// Returns the bounds of a metric of its [tally](Self::tally); none where it is exact.
     fn bounds(&self, measure: Measure, model: usize) -> Option<Bounds> {
-        self.of_sample.iter().find(|it| it.measure == measure)?.models[model]
+        self.of_sample(measure)?.models[model].bounds
+    }
+
+    fn of_sample(&self, measure: Measure) -> Option<&OfSample> {
+        self.of_sample.iter().find(|it| it.measure == measure)
+    }
+
+    /// Returns the interval of a metric, with what is not kept of its rows, where it is of a sample; none where that is not known.
+    fn covering(&self, measure: Measure, model: usize, it: Interval) -> Option<Interval> {
+        self.of_sample(measure).map_or(Some(it), |of| of.models[model].cover(it, measure.range()))
     }
 }
 
@@ -281,14 +290,9 @@ impl<'a> Evaluation<'a> {
     /// Returns the bounds of a metric over all rows; none where it is exact, or has none.
     pub(crate) fn bounds(&self, measure: Measure, model: usize) -> Option<Bounds> {
         if let Some(it) = self.of_sample(measure) {
-            return it.models.get(model).copied().flatten();
+            return it.models.get(model)?.bounds;
         }
         self.ranked.iter().find(|it| it.measure == measure)?.bounds.get(model).copied().flatten()
-    }
-
-    /// Returns the bounds of what is of bins, by which its interval is wider; that of a sample covers the sampling.
-    fn bins(&self, measure: Measure, model: usize) -> Option<Bounds> {
-        self.bounds(measure, model).filter(|_| self.of_sample(measure).is_none())
     }
 
     /// Returns the bounds of the difference over all rows, as [`Self::bounds`].
@@ -299,7 +303,7 @@ impl<'a> Evaluation<'a> {
             // The scores are the same, whatever they are within the bins.
             Some(it) => bounds[0].and_then(|_| Bounds::around(&[it.low])),
             None => match self.of_sample(measure) {
-                Some(it) => it.difference,
+                Some(it) => it.difference.bounds,
                 None => Bounds::of_difference(bounds, values),
             },
         }
@@ -375,8 +379,10 @@ impl<'a> Evaluation<'a> {
         // What replicates are biased by, as a lift of few rows, is more than they vary: such an interval says nothing.
         let value = self.value(measure, model);
         let found = found.filter(|it| !(value < it.low || value > it.high))?;
-        let bounds = self.bins(measure, model);
-        Some(bounds.map_or(found, |it| it.widen(value, found, measure.range())))
+        if let Some(it) = self.of_sample(measure) {
+            return it.models.get(model)?.cover(found, measure.range());
+        }
+        Some(self.bounds(measure, model).map_or(found, |it| it.widen(value, found, measure.range())))
     }
 
     /// Closed forms are for rows of equal weight, save those of shares.
@@ -405,8 +411,11 @@ impl<'a> Evaluation<'a> {
     fn paired_interval(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
         let found = self.interval_of_pairs(measure, level, is_kept)?;
         let value = self.value(measure, 0) - self.value(measure, 1);
-        let bounds = self.difference_bounds(measure).filter(|_| self.of_sample(measure).is_none());
-        Some(bounds.map_or(found, |it| it.widen(value, found, bounds::ANY)))
+        if let Some(it) = self.of_sample(measure) {
+            let is_certain = self.of_one_model(self.tally(), value, level).is_some();
+            return if is_certain { Some(found) } else { it.difference.cover(found, of_differences(measure)) };
+        }
+        Some(self.difference_bounds(measure).map_or(found, |it| it.widen(value, found, bounds::ANY)))
     }
 
     fn interval_of_pairs(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
@@ -488,11 +497,13 @@ impl<'a> Evaluation<'a> {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
                 let slot = self.slot(measure).filter(|_| !intervals::is_of_too_few(measure, self.tally()));
                 let replicated = || slot.and_then(|it| self.replicates.compared(it, value, |it| it[0] / it[1], level));
-                let interval = self.of_one_model(self.tally(), value, level);
-                let interval = interval.or_else(|| replicated().filter(intervals::has_width));
                 let within = self.ratio_bounds(measure, value);
-                let of_bins = within.filter(|_| self.of_sample(measure).is_none());
-                let interval = interval.map(|found| of_bins.map_or(found, |it| it.widen(value, found, bounds::ANY)));
+                let of_two = |found: Interval| match self.of_sample(measure) {
+                    Some(it) => it.ratio.cover(found, bounds::ANY),
+                    None => Some(within.map_or(found, |it| it.widen(value, found, bounds::ANY))),
+                };
+                let interval = self.of_one_model(self.tally(), value, level);
+                let interval = interval.or_else(|| replicated().filter(intervals::has_width).and_then(of_two));
                 let ratio = metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels);
                 report.metrics.push(ratio.interval(interval).bounds(within.map(Bounds::interval)));
             }
@@ -509,7 +520,11 @@ impl<'a> Evaluation<'a> {
             if model < self.layout.models.len() {
                 for (name, p_value) in residuals::tests(self.layout, &self.rows, model) {
                     if self.wants(name) {
-                        report.metrics.push(Metric::new(name, p_value).role(role).n(self.rows.n()));
+                        // One row more can make any p-value of a sample another one.
+                        let is_of_sample = !self.is_of_all_rows() && !p_value.is_nan();
+                        let bounds = is_of_sample.then(|| Interval::certain(0.0, 1.0));
+                        let metric = Metric::new(name, p_value).role(role).n(self.rows.n());
+                        report.metrics.push(metric.bounds(bounds));
                     }
                 }
             }
@@ -548,7 +563,8 @@ impl<'a> Evaluation<'a> {
                 let level = self.host.confidence(measure.name());
                 let of_model = |it: usize| Estimate {
                     value: measure.value(tally, it),
-                    interval: intervals::of_slice(measure, tally, it, level),
+                    interval: intervals::of_slice(measure, tally, it, level)
+                        .and_then(|found| slice.covering(measure, it, found)),
                     bounds: slice.bounds(measure, it).map(Bounds::interval),
                     degrees_of_freedom: intervals::degrees_of_freedom(measure, tally, it),
                 };
@@ -557,12 +573,15 @@ impl<'a> Evaluation<'a> {
                     let [left, right] = [of_model(0), of_model(1)];
                     let values = [left.value, right.value];
                     let of = [left.interval, right.interval];
-                    let interval = self
-                        .of_one_model(tally, values[0] - values[1], level)
-                        .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level));
-                    let of_sample = slice.of_sample.iter().find(|it| it.measure == measure);
-                    let is_certain = self.of_one_model(tally, values[0] - values[1], level).is_some();
-                    let bounds = of_sample.and_then(|it| it.difference).filter(|_| !is_certain).map(Bounds::interval);
+                    let of_sample = slice.of_sample(measure);
+                    let certain = self.of_one_model(tally, values[0] - values[1], level);
+                    let estimated = || {
+                        let found = intervals::slice_difference(measure, self.layout, tally, values, of, level)?;
+                        of_sample.map_or(Some(found), |it| it.difference.cover(found, of_differences(measure)))
+                    };
+                    let interval = certain.or_else(estimated);
+                    let bounds = of_sample.and_then(|it| it.difference.bounds).filter(|_| certain.is_none());
+                    let bounds = bounds.map(Bounds::interval);
                     let metric = metric(measure, values[0] - values[1]).role(MetricRole::Difference).n(tally.all.n);
                     let metric = metric.bounds(bounds);
                     // The rows are the same, and so are their numbers.
@@ -570,8 +589,8 @@ impl<'a> Evaluation<'a> {
                     report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
                 }
             }
-            slice_areas::report(self, slice, report);
         }
+        slice_areas::report(self, report);
     }
 
     /// Reports the worst slice of each metric, among those with enough rows, under the label `worst_slice`. Its
@@ -591,10 +610,12 @@ impl<'a> Evaluation<'a> {
                 it => -it,
             };
             let worst = tried.iter().rev().max_by(|left, right| badness(&left.tally).total_cmp(&badness(&right.tally)));
-            let Some(Slice { name, tally, .. }) = worst else { continue };
+            let Some(slice) = worst else { continue };
+            let Slice { name, tally, .. } = slice;
             let level = self.host.confidence(measure.name());
             let joint = 1.0 - (1.0 - level) / tried.len() as f64;
-            let interval = intervals::of_slice(measure, tally, 0, joint).map(|it| Interval { level, ..it });
+            let interval = intervals::of_slice(measure, tally, 0, joint);
+            let interval = interval.and_then(|it| slice.covering(measure, 0, it)).map(|it| Interval { level, ..it });
             let value = measure.value(tally, 0);
             let mut labels = measure.labels(self.layout);
             labels.insert("worst_slice".to_owned(), name.clone());
@@ -637,6 +658,12 @@ impl<'a> Evaluation<'a> {
     fn is_paired(&self, measure: Measure) -> bool {
         self.has(measure, 0) && self.has(measure, 1)
     }
+}
+
+/// Returns between which numbers differences of a metric are.
+pub(crate) fn of_differences(measure: Measure) -> [f64; 2] {
+    let [least, most] = measure.range();
+    [least - most, most - least]
 }
 
 /// Returns a metric of which it is known which values are better.

@@ -18,6 +18,7 @@ use crate::{
     state::State,
     summed::Kind,
     tally::Tally,
+    tasks::multi_label,
     trivial,
 };
 
@@ -47,6 +48,12 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     if evaluation.settings.intervals.method == Method::Jackknife && !jumping.is_empty() {
         let why = "a jackknife does not hold for what jumps, as quantiles do; for intervals of these take `method = \"bootstrap\"`";
         gap(format!("intervals of {}", jumping.join(" and ")), why.to_owned());
+    }
+    if let Some(sums) = &evaluation.layout.sums
+        && sums.kind == Kind::MultiLabel
+        && !multi_label::is_ranked(sums)
+    {
+        gap("roc_auc and average_precision".to_owned(), format!("there are more than {MAX_RANKED_CLASSES} classes"));
     }
     if evaluation.layout.is_regression() || evaluation.layout.sums.is_some() {
         return;
@@ -93,7 +100,8 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
             format!("all {n} rows are of class `{}`, so that some are not a number", evaluation.layout.classes[only]),
         );
     }
-    let is_of_one_class = |it: &&Slice| it.tally.truth.iter().any(|it| it.weight == 0.0);
+    // Sums in another order may leave an ulp of rows that are not there.
+    let is_of_one_class = |it: &&Slice| it.tally.truth.iter().any(|class| class.share_of(it.tally.all) > 1.0 - 1e-12);
     let of_one_class: Vec<&str> = evaluation.slices.iter().filter(is_of_one_class).map(|it| it.name.as_str()).collect();
     if slice_areas::is_reported(evaluation) && !of_one_class.is_empty() {
         let slices = if of_one_class.len() == 1 { "slice" } else { "slices" };
@@ -168,11 +176,12 @@ fn of_samples(evaluation: &Evaluation<'_>, sample: &str, gap: &mut dyn FnMut(Str
 /// Returns why something is not of all rows, with how far off that can be.
 pub(crate) fn with_error(why: String, bounds: Option<Bounds>, value: f64) -> String {
     match bounds {
-        Some(it) => {
+        Some(it) if it.error(value).is_finite() => {
             let error = it.error(value);
             format!("{why}; all but one sample in a million are within {error:.2e} of what all rows give; {AT_ONE_END}")
         }
-        None => why,
+        _ if value.is_nan() => why,
+        _ => format!("{why}; how far off that is has no bound"),
     }
 }
 

@@ -31,7 +31,8 @@
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.
 //! Where all replicates agree otherwise, as of a perfect model, a metric without a closed form has no interval,
 //! so that a requirement with a confidence is inconclusive rather than met. Slices of tasks of sums
-//! have intervals for shares of rows, and for areas under the ROC curve (`macro` and `micro`), only.
+//! have intervals for shares of rows, and for areas under the ROC curve (`macro` and `micro`), only. Over all rows areas of labels, `macro` and
+//! `micro` have DeLong's; the `weighted` area and average precisions have intervals for up to 20 labels.
 //!
 //! # Tasks of sums
 //! `multi-label`, `ranking`, `sequences`, `segmentation` and `detection` are modules of `tasks`: each says what it
@@ -44,8 +45,10 @@
 //! numbers are computed from them; while rows are appended and put in order, narrow ones take up to six times their words.
 //! Beyond that the report says so, with
 //! the greatest error that bins allow for each metric and model. Of what is of a sample it says how far that can be from what all rows give,
-//! for all samples but one in a million (`sampling`): areas over pairs of classes, of slices and of sets of labels, detections, rankings, and
-//! the skill over a median. A requirement without a confidence that such a bound leaves open is inconclusive; intervals cover the sampling.
+//! for all samples but one in a million (`sampling`): areas over pairs of classes, of slices and of sets of labels, detections, and rankings. The
+//! skill over a median, and p-values of residuals, of a sample have no such bound. A requirement without a confidence that such a bound leaves open
+//! is inconclusive. Intervals are no narrower than what a jackknife over distinct rows says, and where the kept rows do not stand for all there are
+//! none.
 //!
 //! Of one binary model with probabilities (not logits), without baseline, weights and slices, rows are then counted by label and bin
 //! of the score (`grid`; `score_bins` are finer towards 0 and 1): the bootstrap draws how often each group of neighboring counts

@@ -1,6 +1,7 @@
 //! The metrics of ranks of each slice: areas under the ROC curve of classes, and of sets of labels those under the precision-recall curve, too.
 //!
-//! They are of the kept rows: all of them up to the budget, and beyond it a sample, of which `n` and the interval are then.
+//! They are of the kept rows: all of them up to the budget, and beyond it a sample, of which `n` and the interval are then. A gap says for each
+//! metric in which slice it can be the furthest off.
 
 use modelwatch_sdk::{
     Report,
@@ -29,28 +30,73 @@ fn measures(evaluation: &Evaluation<'_>) -> Vec<Measure> {
     all.filter(|&it| evaluation.has(it, 0) && evaluation.wants(it.name())).collect()
 }
 
-/// Adds them to the report.
-pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, report: &mut Report) {
-    let (measures, layout) = (measures(evaluation), evaluation.layout);
+/// How far one of them can be from what all rows of a slice give.
+struct OfSample<'s> {
+    measure: Measure,
+    slice: &'s str,
+    value: f64,
+    bounds: Option<Bounds>,
+    /// How many rows are kept, and how many there are.
+    n: [u64; 2],
+}
+
+impl OfSample<'_> {
+    fn error(&self) -> f64 {
+        self.bounds.filter(|_| !self.value.is_nan()).map_or(-1.0, |it| it.error(self.value))
+    }
+}
+
+/// Adds them to the report, and of each the slice in which it can be the furthest off.
+pub(crate) fn report(evaluation: &Evaluation<'_>, report: &mut Report) {
+    let measures = measures(evaluation);
     if measures.is_empty() {
         return;
     }
+    let mut found = Vec::new();
+    for slice in &evaluation.slices {
+        found.extend(of_slice(evaluation, &measures, slice, report));
+    }
+    for &measure in &measures {
+        let of_measure = found.iter().filter(|it| it.measure == measure);
+        let Some(it) = of_measure.max_by(|left, right| left.error().total_cmp(&right.error())) else { continue };
+        let mut labels = measure.labels(evaluation.layout);
+        labels.insert("slice".to_owned(), "*".to_owned());
+        let (slice, [kept, n]) = (it.slice, it.n);
+        let why = format!(
+            "in slices it is of a sample of the rows, and so are its n and its interval; it can be the furthest off in `{slice}`, of {kept} \
+             of {n} rows"
+        );
+        report
+            .gaps
+            .push(Gap::new(gaps::address_of(measure.name(), &labels), gaps::with_error(why, it.bounds, it.value)));
+    }
+}
+
+/// Adds those of a slice to the report, and returns which of them are of a sample.
+fn of_slice<'s>(
+    evaluation: &Evaluation<'_>,
+    measures: &[Measure],
+    slice: &'s Slice,
+    report: &mut Report,
+) -> Vec<OfSample<'s>> {
+    let layout = evaluation.layout;
+    let mut res = Vec::new();
     let rows = evaluation.rows_of(slice);
     let areas = AreaVariances::new(&rows, layout, rows.n());
     let masses = rows.masses();
     let values: Vec<Vec<f64>> = (0..layout.models.len())
         .map(|it| match slice.tally.models[it].unusable {
-            0 => rows.ranked_values(&measures, it, &masses),
+            0 => rows.ranked_values(measures, it, &masses),
             _ => vec![f64::NAN; measures.len()],
         })
         .collect();
-    let bounds = evaluation.share.map(|it| sampling::bounds(&rows, &measures, &slice.tally, it));
+    let bounds = evaluation.share.map(|it| sampling::bounds(&rows, measures, &slice.tally, it));
     for (nth, &measure) in measures.iter().enumerate() {
         let bounds = bounds.as_ref().map(|it| &it[nth]);
         let level = evaluation.host.confidence(measure.name());
         let mut labels = measure.labels(layout);
         labels.insert("slice".to_owned(), slice.name.clone());
-        let unfit = slice.unfit.clone().or_else(|| without_class(measure, layout, &rows));
+        let unfit = slice.unfit.clone().or_else(|| without_class(measure, layout, slice, &rows));
         let mut push = |value: f64, role, interval, bounds: Option<Bounds>| {
             let metric = evaluate::metric(measure, value).role(role).n(rows.n()).labels(&labels);
             report.metrics.push(metric.interval(interval).bounds(bounds.map(Bounds::interval)).unfit(unfit.clone()));
@@ -62,38 +108,43 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, slice: &Slice, report: &mut Re
             let value = values[model][nth];
             let interval = areas.interval(measure, value, model, level);
             let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
-            push(value, role, interval, bounds.and_then(|it| it.models[model]));
+            let sampled = bounds.map(|it| it.models[model]);
+            let interval = interval.and_then(|it| sampled.map_or(Some(it), |of| of.cover(it, measure.range())));
+            push(value, role, interval, sampled.and_then(|it| it.bounds));
         }
         if has == [true; 2] {
             let difference = values[0][nth] - values[1][nth];
-            let interval = evaluation.of_one_model(&slice.tally, difference, level);
-            let bounds = if interval.is_some() { None } else { bounds.and_then(|it| it.difference) };
-            push(
-                difference,
-                MetricRole::Difference,
-                interval.or_else(|| areas.difference(measure, [values[0][nth], values[1][nth]], level)),
-                bounds,
-            );
+            let certain = evaluation.of_one_model(&slice.tally, difference, level);
+            let sampled = bounds.map(|it| it.difference).filter(|_| certain.is_none());
+            let estimated = || {
+                let found = areas.difference(measure, [values[0][nth], values[1][nth]], level)?;
+                sampled.map_or(Some(found), |it| it.cover(found, evaluate::of_differences(measure)))
+            };
+            let interval = certain.or_else(estimated);
+            push(difference, MetricRole::Difference, interval, sampled.and_then(|it| it.bounds));
         }
         if let Some(all) = bounds.filter(|_| slice.unfit.is_none()) {
-            let address = gaps::address_of(measure.name(), &labels);
-            let n = slice.tally.all.n;
-            let why = format!("it is of a sample of {} of {n} rows, and so are its n and its interval", rows.n());
-            report.gaps.push(Gap::new(address, gaps::with_error(why, all.models[0], values[0][nth])));
+            let (bounds, n) = (all.models[0].bounds, [rows.n(), slice.tally.all.n]);
+            res.push(OfSample { measure, slice: &slice.name, value: values[0][nth], bounds, n });
         }
     }
+    res
 }
 
 /// Returns why there is no such metric of a class where all rows or none are of it.
-fn without_class(measure: Measure, layout: &Layout, rows: &Rows<'_>) -> Option<String> {
+fn without_class(measure: Measure, layout: &Layout, slice: &Slice, rows: &Rows<'_>) -> Option<String> {
     let Measure::RocAuc(Areas::Rest(class)) = measure else { return None };
-    let n = rows.positives(class);
-    let how_many = if n == 0.0 {
-        "none"
-    } else if n == rows.n() as f64 {
-        "all"
+    let (n, n_all, n_kept) = (slice.tally.truth[class].n, slice.tally.all.n, rows.positives(class));
+    let which = if n == 0 {
+        "none of its rows"
+    } else if n == n_all {
+        "all of its rows"
+    } else if n_kept == 0.0 {
+        "none of the rows that are kept of it"
+    } else if n_kept == rows.n() as f64 {
+        "all of the rows that are kept of it"
     } else {
         return None;
     };
-    Some(format!("{how_many} of its rows are of class `{}`", layout.classes[class]))
+    Some(format!("{which} are of class `{}`", layout.classes[class]))
 }

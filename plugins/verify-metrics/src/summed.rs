@@ -100,9 +100,9 @@ pub(crate) trait Summed: Sync {
     fn share(&self, _metric: SumMetric, _sums: &[f64], _mass: f64) -> Option<(f64, f64)> {
         None
     }
-    /// Returns whether a row is among those that metrics of a class are of, and among those that they are told from.
-    fn sides(&self, _layout: &SumLayout, _words: &[u64], _class: usize) -> [bool; 2] {
-        [true; 2]
+    /// Returns how many a row has of what metrics of a class are of, and of what that is told from.
+    fn sides(&self, _layout: &SumLayout, _words: &[u64], _class: usize) -> [f64; 2] {
+        [1.0; 2]
     }
     /// Returns what the task keeps of each row.
     fn judge(

@@ -15,7 +15,6 @@ use modelwatch_stats::intervals::student_t_quantile;
 
 use crate::{
     bounds::Bounds, config::Task, evaluate::Evaluation, mass::Mass, measure::Measure, ranking::Ranked, row::Layout,
-    sampling,
 };
 
 /// What a skill is of, and what the trivial model scores there.
@@ -71,18 +70,14 @@ pub(crate) fn compare(evaluation: &Evaluation<'_>, report: &mut Report) {
 
 /// Returns the bounds of a skill over the median of a sample of the rows; none of others.
 ///
-/// What the median scores is at most the standard deviation of the labels, which is of all rows.
+/// What the median scores is at most the standard deviation of the labels, which is of all rows. Nothing bounds what single labels that are
+/// not kept are away from it, and so nothing else bounds their mean.
 pub(crate) fn bounds(evaluation: &Evaluation<'_>, it: Trivial) -> Option<Bounds> {
-    let share = evaluation.share.filter(|_| it.measure == Measure::Mae && it.skill().is_finite())?;
-    let without: Vec<f64> =
-        (0..sampling::N_GROUPS).map(|nth| median_error(evaluation, |key| sampling::group(key) != nth)).collect();
+    evaluation.share.filter(|_| it.measure == Measure::Mae && it.skill().is_finite())?;
     let tally = evaluation.tally();
     let deviation = (tally.labels.m2() / tally.all.weight).sqrt();
-    let few = sampling::few_of(&evaluation.rows, tally, share);
-    let found = sampling::around(it.trivial, &without, share, few, [0.0, deviation])?;
     let skill = |trivial: f64| Trivial { trivial, ..it }.skill();
-    let ends = [found.interval().low.max(f64::MIN_POSITIVE), found.interval().high].map(skill);
-    Some(Bounds::around(&[it.skill(), ends[0], ends[1]])?.but_for(sampling::MISSED))
+    Bounds::around(&[it.skill(), f64::NEG_INFINITY, skill(deviation)])
 }
 
 /// Returns the interval of the skill of accuracy, of which the share of the most frequent class is estimated from the same rows.
@@ -132,7 +127,7 @@ pub(crate) fn skills(evaluation: &Evaluation<'_>) -> Vec<Trivial> {
     };
     if evaluation.layout.is_regression() {
         let variance = tally.labels.m2() / tally.all.weight;
-        return vec![of(Measure::Mse, variance, 0.0), of(Measure::Mae, median_error(evaluation, |_| true), 0.0)];
+        return vec![of(Measure::Mse, variance, 0.0), of(Measure::Mae, median_error(evaluation), 0.0)];
     }
     let shares: Vec<f64> = tally.truth.iter().map(|it| it.share_of(tally.all)).collect();
     let mut res = vec![of(Measure::Accuracy, shares.iter().copied().fold(0.0, f64::max), 1.0)];
@@ -149,15 +144,10 @@ fn brier(layout: &Layout, shares: &[f64]) -> f64 {
     if layout.positive.is_some() { all / 2.0 } else { all }
 }
 
-/// Returns the mean distance of the labels from their median, of the kept rows whose key is as asked for.
-fn median_error(evaluation: &Evaluation<'_>, is_in: impl Fn(u64) -> bool) -> f64 {
+/// Returns the mean distance of the kept rows' labels from their median.
+fn median_error(evaluation: &Evaluation<'_>) -> f64 {
     let labels: Vec<f64> = evaluation.rows.iter().map(|it| Layout::label_number(it.0)).collect();
-    let masses: Vec<f64> = evaluation
-        .rows
-        .keys()
-        .zip(evaluation.rows.masses())
-        .map(|(key, it)| if is_in(key) { it } else { 0.0 })
-        .collect();
+    let masses = evaluation.rows.masses();
     let median = Ranked::new(&labels).quantile(&masses, 0.5);
     let sum: f64 = labels.iter().zip(&masses).map(|(label, mass)| (label - median).abs() * mass).sum();
     sum / masses.iter().sum::<f64>()

@@ -242,7 +242,9 @@ fn beyond_the_budget_quantiles_and_areas_stay_within_their_stated_error() {
     let found = find(&report, MetricRole::Candidate, "skill", &[("metric", "mae")]).unwrap();
     let bounds = found.bounds.unwrap();
     assert!(found.value != exact && bounds.low <= exact && exact <= bounds.high, "{found:?} {exact}");
-    assert!(bounds.high - bounds.low < 0.05 && skill.why.contains("all but one sample in a million"), "{found:?}");
+    // The labels that are not kept can be far away from the median, but not all of them further than their deviation.
+    assert!(bounds.low == f64::NEG_INFINITY && skill.why.contains("has no bound"), "{found:?} {}", skill.why);
+    assert!(bounds.high < exact + 0.1, "{found:?}");
 
     let truth: Vec<i64> = labels.iter().map(|&it| i64::from(it < 0.4)).collect();
     let scores: Vec<f64> = truth.iter().zip(&noise).map(|(&label, it)| it * 0.7 + 0.3 * label as f64).collect();
@@ -1018,6 +1020,13 @@ fn slices_whose_rows_are_of_one_class_are_said_to_have_no_area() {
     assert_eq!(gap.why, "all of their rows are of one class");
     let report = run(&json!({"task": "binary", "metrics": ["accuracy"]}), &table);
     assert!(report.gaps.is_empty(), "{:?}", report.gaps);
+
+    // Rows of two of three classes have an area.
+    let labels: Vec<i64> = (0..90).map(|it| if it < 60 { it % 2 + it / 30 } else { 2 }).collect();
+    let table = Table::default().labels(&labels).candidate(&random(270, 1), 3).slice("hand", &hands);
+    let report = run(&json!({"task": "multiclass", "scores": "logits", "metrics": ["roc_auc"]}), &table);
+    assert!(value(&report, "roc_auc", &[("slice", "hand=right")]).is_finite());
+    assert!(report.gaps.iter().any(|it| it.what == "roc_auc of the slice `hand=none`"), "{:?}", report.gaps);
 }
 
 #[test]

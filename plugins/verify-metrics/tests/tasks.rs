@@ -54,6 +54,24 @@ fn a_missing_prediction_leaves_nothing_defined() {
     assert!(report.metrics.len() > 10 && report.metrics.iter().all(|it| it.value.is_nan()));
 }
 
+/// Where the candidate has no prediction the baseline's tells the labels.
+#[test]
+fn labels_are_there_without_a_prediction_of_the_candidate() {
+    let scores = [0.9, 0.2, 0.3, 0.6, 0.4, 0.8, 0.5, 0.7];
+    let mut broken = scores;
+    broken[0] = f64::NAN;
+    let area = |candidate: &[f64], average: &str| {
+        let labels = scored(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0], 2);
+        let table = Table::default().with("y", &[Use::Label], labels).candidate(candidate, 2).baseline(&scores, 2);
+        let report = run(&json!({"task": "multi-label"}), &table);
+        find(&report, MetricRole::Baseline, "roc_auc", &[("average", average)]).unwrap().value
+    };
+    assert_eq!(area(&scores, "macro"), (0.75 + 0.75) / 2.0);
+    for average in ["macro", "micro", "weighted"] {
+        assert_eq!(area(&broken, average), area(&scores, average), "{average}");
+    }
+}
+
 fn ranked(n: usize, seed: u64) -> Table {
     let (noise, other) = (random(n, seed), random(n, seed + 1));
     let relevance: Vec<i64> =

@@ -38,6 +38,16 @@ const OF_CORNERS: &str = "boxes are `x1, y1, x2, y2`; of `x, y, width, height`, 
 /// The words are the number of objects per class, then two per detection: class and matches, and the score.
 pub(crate) struct Detection;
 
+/// Returns whether a metric is an average precision, rather than a recall.
+pub(crate) fn is_precision(metric: SumMetric) -> bool {
+    metric.name != "mar"
+}
+
+/// Returns the class of a word that is a detection.
+fn class_of(word: u64) -> usize {
+    (word >> 16 & 0xffff_ffff) as usize
+}
+
 /// Returns how many detections a row has room for.
 pub(crate) fn slots(output: &ArrayRef) -> Result<u64> {
     let width = rows::numbers(output.as_ref())?.width;
@@ -83,8 +93,10 @@ impl Summed for Detection {
         f64::NAN
     }
 
-    fn sides(&self, _: &SumLayout, words: &[u64], class: usize) -> [bool; 2] {
-        [words[class] > 0, true]
+    fn sides(&self, layout: &SumLayout, words: &[u64], class: usize) -> [f64; 2] {
+        let (objects, slots) = words.split_at(layout.classes.len());
+        let is_found = |it: &&[u64]| it[0] & IS_DETECTION != 0 && class_of(it[0]) == class;
+        [objects[class] as f64, slots.chunks_exact(2).filter(is_found).count() as f64]
     }
 
     fn judge(&self, layout: &SumLayout, _: &Settings, label: &ArrayRef, output: &ArrayRef) -> Result<Vec<Judged>> {
@@ -183,7 +195,7 @@ impl Detections {
         let row = self.objects.len();
         self.objects.push(objects.to_vec());
         for slot in slots.chunks_exact(2).filter(|it| it[0] & IS_DETECTION != 0) {
-            let class = (slot[0] >> 16 & 0xffff_ffff) as usize;
+            let class = class_of(slot[0]);
             if let Some(found) = self.classes.get_mut(class) {
                 found.push((f64::from_bits(slot[1]), slot[0] as u16, row));
             }

@@ -177,9 +177,9 @@ impl Summed for MultiLabel {
         }
     }
 
-    fn sides(&self, _: &SumLayout, words: &[u64], class: usize) -> [bool; 2] {
+    fn sides(&self, _: &SumLayout, words: &[u64], class: usize) -> [f64; 2] {
         let is_of = has_label(words, class);
-        [is_of, !is_of]
+        [is_of, !is_of].map(|it| f64::from(u8::from(it)))
     }
 
     fn judge(

@@ -1,7 +1,7 @@
 //! The intervals of areas under the ROC curve, and of means of them over classes, after DeLong.
 
 use modelwatch_sdk::report::Interval;
-use modelwatch_stats::delong::area_interval;
+use modelwatch_stats::{delong::area_interval, intervals::two_sided_z};
 
 use crate::{
     bootstrap::{AreaOf, Rows},
@@ -90,12 +90,24 @@ impl AreaVariances {
         Some(Interval { low: moved(found.low), high: moved(found.high), level })
     }
 
-    /// Returns the interval of the difference of a metric, as [`Self::interval`], made of the intervals of both models, which near 1 are skewed; none where its
-    /// variance is 0.
+    /// Returns the interval of the difference of a metric; none where its variance is 0.
+    ///
+    /// It is DeLong's, which takes it for normal. Where a normal interval of either model would reach beyond 0 or 1, areas are skewed, and it is made
+    /// of [those of both models](Self::interval).
     pub(crate) fn difference(&self, measure: Measure, values: [f64; 2], level: f64) -> Option<Interval> {
         let (scale, of) = (scale(measure)?, self.of(measure)?);
         let variance = of.difference.filter(|&it| it > 0.0)?;
         let [left, right] = [*of.models.first()?, *of.models.get(1)?].map(Option::unwrap_or_default);
+        let z = two_sided_z(level).ok()?;
+        let is_inside = |value: f64, variance: f64| {
+            let (area, half) = ((value - 1.0 + scale) / scale, z * variance.sqrt());
+            area - half >= 0.0 && area + half <= 1.0
+        };
+        if is_inside(values[0], left) && is_inside(values[1], right) {
+            let (difference, half) = (values[0] - values[1], z * variance.sqrt() * scale);
+            let (low, high) = ((difference - half).max(-scale), (difference + half).min(scale));
+            return Some(Interval { low, high, level });
+        }
         let together = (left + right - variance) / (2.0 * (left * right).sqrt());
         let together = if together.is_finite() { together.clamp(-1.0, 1.0) } else { 0.0 };
         let interval = |model: usize| self.interval(measure, values[model], model, level);

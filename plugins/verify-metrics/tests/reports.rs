@@ -244,7 +244,7 @@ fn beyond_the_budget_quantiles_and_areas_stay_within_their_stated_error() {
     assert!(found.value != exact && bounds.low <= exact && exact <= bounds.high, "{found:?} {exact}");
     // The labels that are not kept can be far away from the median, but not all of them further than their deviation.
     assert!(bounds.low == f64::NEG_INFINITY && skill.why.contains("has no bound"), "{found:?} {}", skill.why);
-    assert!(bounds.high < exact + 0.1, "{found:?}");
+    assert!(bounds.high < exact + 0.2, "{found:?}");
 
     let truth: Vec<i64> = labels.iter().map(|&it| i64::from(it < 0.4)).collect();
     let scores: Vec<f64> = truth.iter().zip(&noise).map(|(&label, it)| it * 0.7 + 0.3 * label as f64).collect();

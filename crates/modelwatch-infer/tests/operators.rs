@@ -103,7 +103,9 @@ impl Case {
 fn assert_numbers(what: &str, within: f64, got: &[f64], wanted: &[f64]) {
     assert_eq!(got.len(), wanted.len(), "{what}: {got:?}");
     let agree = |(got, wanted): (&f64, &f64)| {
-        got == wanted || (got.is_nan() && wanted.is_nan()) || (got - wanted).abs() <= within * wanted.abs()
+        got == wanted
+            || (got.is_nan() && wanted.is_nan())
+            || (wanted.is_finite() && (got - wanted).abs() <= within * wanted.abs())
     };
     assert!(got.iter().zip(wanted).all(agree), "{what}: {got:?}, not {wanted:?}");
 }
@@ -202,6 +204,23 @@ fn sums_of_many_numbers_keep_their_digits() {
         let got = case.with(numbers_tensor("axes", axes)).run("a sum", &vec![0.1; N]);
         assert_numbers("a sum", 1e-6, &got, &[f64::from(0.1_f32) * N as f64]);
     }
+}
+
+#[test]
+fn remainders_have_the_sign_of_the_divisor() {
+    let divisors = || float_tensor("d", &[6], &[-2.0, 2.0, 2.0, -2.0, 3.0, -3.0]);
+    let of = |fmod: i64, last: &str| {
+        let remainder = node("Mod", "", &["x", "d"], last, vec![int("fmod", fmod)]);
+        Case::new(&[6], vec![remainder]).with(divisors())
+    };
+    let x = [0.0, -0.0, 0.0, -0.0, -7.0, 7.0];
+    of(0, "y").check("remainders", 0.0, &x, &[0.0, 0.0, 0.0, 0.0, 2.0, -2.0]);
+    of(1, "y").check("of the dividend", 0.0, &x, &[0.0, 0.0, 0.0, 0.0, -1.0, 1.0]);
+    // The sign of a zero shows where 1 is divided by it.
+    let mut inverse = of(0, "r");
+    inverse.nodes.push(node("Reciprocal", "", &["r"], "y", vec![]));
+    let infinity = f64::INFINITY;
+    inverse.check("zeros", 0.0, &x, &[-infinity, infinity, infinity, -infinity, 0.5, -0.5]);
 }
 
 #[test]

@@ -3,11 +3,17 @@
 use tract_onnx::{
     model::ParsingContext,
     pb::NodeProto,
-    prelude::{DatumType, OutletId, SpecialOps, TractResult, TypedModel},
+    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tvec},
+    tract_core::ops::{
+        binary::TypedBinOp,
+        cast::wire_cast,
+        change_axes::{wire_rank_broadcast, wire_with_rank_broadcast},
+        logic::{Iff, comp_lt},
+    },
     tract_hir::{
         infer::InferenceOp,
-        internal::{Expansion, ensure, format_err},
-        ops::nn::GlobalAvgPool,
+        internal::{Expansion, TractErrorContext, TypedOp, ensure, format_err},
+        ops::{math, nn::GlobalAvgPool},
     },
 };
 
@@ -75,4 +81,42 @@ pub(super) fn global_norm(_context: &ParsingContext, node: &NodeProto) -> Built 
         model.wire_node(prefix, Fold { axes: (2..rank).collect(), taken: Taken::Norm(degree) }, inputs)
     };
     Ok((wired("GlobalLpPool", &[], wire), vec![]))
+}
+
+/// The remainder with the sign of the divisor, also where it is 0; tract has that zero by the dividend. With `fmod`, it is the dividend's anyway.
+pub(super) fn modulo(context: &ParsingContext, node: &NodeProto) -> Built {
+    if int(node, "fmod") == Some(1) {
+        let of_tract = tract_onnx::onnx().op_register.0.get("Mod").copied().context("there is no `Mod`")?;
+        return of_tract(context, node);
+    }
+    Ok((wired("Mod", &[], wire_modulo), vec![]))
+}
+
+fn wire_modulo(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    ensure!(inputs.len() == 2, "{} inputs where there should be 2", inputs.len());
+    let [a, b] = [inputs[0], inputs[1]].map(|it| model.outlet_fact(it).map(|it| it.datum_type));
+    let (a, b) = (a?, b?);
+    let dtype = a.common_super_type(b).with_context(|| format!("{a:?} and {b:?} have no type in common"))?;
+    let inputs = wire_rank_broadcast(prefix, model, inputs)?;
+    let inputs = wire_cast(prefix, model, &inputs, dtype)?;
+    if dtype.is_unsigned() || dtype == DatumType::TDim {
+        return model.wire_node(prefix, math::rem(), &inputs);
+    }
+    let zero = model.add_const(format!("{prefix}.zero"), Tensor::zero_dt(dtype, &[])?)?;
+    let mut n = 0;
+    let mut add = |op: Box<dyn TypedOp>, inputs: &[OutletId]| -> TractResult<OutletId> {
+        n += 1;
+        Ok(wire_with_rank_broadcast(format!("{prefix}.{n}"), model, op, inputs)?[0])
+    };
+    let divisor = inputs[1];
+    let remainder = add(math::rem().into(), &inputs)?;
+    let shifted = add(math::add().into(), &[remainder, divisor])?;
+    let up = add(math::abs().into(), &[remainder])?;
+    let down = add(math::neg().into(), &[up])?;
+    let mut is_less = |left, right| add(Box::new(TypedBinOp(comp_lt(), None)), &[left, right]);
+    let (is_below, is_above, is_negative) =
+        (is_less(remainder, zero)?, is_less(zero, remainder)?, is_less(divisor, zero)?);
+    let of_positive = add(Box::new(Iff), &[is_below, shifted, up])?;
+    let of_negative = add(Box::new(Iff), &[is_above, shifted, down])?;
+    Ok(tvec!(add(Box::new(Iff), &[is_negative, of_negative, of_positive])?))
 }

@@ -69,6 +69,7 @@ pub(super) fn onnx() -> Onnx {
     res.op_register.insert("GlobalAveragePool", |_, _| Ok((functions::global_mean(), vec![])));
     res.op_register.insert("GlobalLpPool", functions::global_norm);
     res.op_register.insert("LogSoftmax", functions::log_softmax);
+    res.op_register.insert("Mod", functions::modulo);
     res.op_register.insert("Upsample", upsample);
     res.op_register.insert("Mish", |_, _| Ok((functions::mish(), vec![])));
     res.op_register.insert("Softplus", |_, _| Ok((functions::softplus(), vec![])));

@@ -75,7 +75,7 @@ impl<'a> Sheet<'a> {
     pub(crate) fn table_beside(mut self) -> Result<Bytes, TensorError> {
         self.read(0, END)?;
         let is_data = self.header().is_none() && !self.starts_with(b"PK");
-        if is_data && self.len() > SMALL && !self.path.extension().is_some_and(|it| it == "index") {
+        if is_data && self.len() > SMALL && self.path.extension().is_none_or(|it| it != "index") {
             return Ok(self.into_bytes());
         }
         self.table()

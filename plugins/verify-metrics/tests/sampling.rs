@@ -199,7 +199,8 @@ fn rankings_are_within_what_their_sample_can_be_off_by() {
     let part = |queries: std::ops::Range<usize>| {
         let rows = queries.start * PER_QUERY..queries.end * PER_QUERY;
         let names: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.clone().map(|it| (it / PER_QUERY) as i64)));
-        let hands: Vec<&str> = rows.clone().map(|it| if it / PER_QUERY % 2 == 0 { "left" } else { "right" }).collect();
+        let hands: Vec<&str> =
+            rows.clone().map(|it| if (it / PER_QUERY).is_multiple_of(2) { "left" } else { "right" }).collect();
         let table = Table::default().with("q", &[Use::Feature], names).labels(&relevance[rows.clone()]);
         run(&options, &table.candidate(&scores[rows], 1).slice("hand", &hands))
     };

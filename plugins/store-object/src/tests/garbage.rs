@@ -335,7 +335,9 @@ fn a_collection_that_ends_at_any_change_is_finished_by_the_next_one() {
         assert_eq!(read(&store, &kept).unwrap(), shared, "{case}");
         is_sound(&store, &case);
         // The first may still have to move things, whose old place the second one sweeps.
-        (0..2).for_each(|_| drop(store.collect(&(), &NO_GRACE).unwrap()));
+        for _ in 0..2 {
+            store.collect(&(), &NO_GRACE).unwrap();
+        }
         assert_eq!(read(&store, &kept).unwrap(), shared, "{case}");
         is_sound(&store, &case);
         assert_eq!(store.stats(&()).unwrap().spare_bytes, 0, "{case}");

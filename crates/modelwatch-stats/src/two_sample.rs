@@ -52,6 +52,16 @@ pub use student::{student_t, welch_t};
 pub use two_by_two::{Shares, fisher_exact, fisher_exact_greater, z_test};
 pub use winsorize::{robust_deviation, winsorize};
 
+/// Returns the sum of counts, rounded beyond 2^53.
+fn total(counts: &[u64]) -> f64 {
+    counts.iter().map(|&it| it as f64).sum()
+}
+
+/// Returns how many rows counts are of, or the greatest number.
+fn n_rows(counts: &[u64]) -> u64 {
+    counts.iter().fold(0, |sum: u64, it| sum.saturating_add(*it))
+}
+
 /// A statistic and its p-value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Test {

@@ -1,6 +1,6 @@
 //! A test of categories against any difference.
 
-use super::{PermutedChi2, Shares, Test, fisher_exact, one_sided_rows};
+use super::{PermutedChi2, Shares, Test, fisher_exact, n_rows, one_sided_rows, total};
 
 /// The parts of the level: χ², by dealings or of the large table, categories that the reference or the current rows lack, and each category by
 /// itself. A new one is more news than a lost one.
@@ -58,8 +58,7 @@ pub fn category_omnibus(reference: &[u64], current: &[u64], (large, has_rare): (
 ///
 /// Only those are looked at of which a bound says that they are the least ones. It is never too small for that.
 fn most_changed(reference: &[u64], current: &[u64]) -> f64 {
-    let total = |counts: &[u64]| counts.iter().fold(0u64, |sum, it| sum.saturating_add(*it));
-    let (reference_rows, current_rows) = (total(reference), total(current));
+    let (reference_rows, current_rows) = (n_rows(reference), n_rows(current));
     let (m, n) = (reference_rows as f64, current_rows as f64);
     // Chernoff's bound, which is the likelihood ratio.
     let ln_bound = |(left, right): (u64, u64)| {
@@ -85,7 +84,6 @@ fn most_changed(reference: &[u64], current: &[u64]) -> f64 {
 /// Returns the least p-value that [`category_omnibus`] can give of counts with the same sums, by those dealings in which each category is
 /// whole on one side, as if they were dealt independently.
 pub fn least_category_p(reference: &[u64], current: &[u64]) -> f64 {
-    let total = |counts: &[u64]| counts.iter().map(|it| *it as f64).sum::<f64>();
     let (m, n) = (total(reference), total(current));
     let whole = |(left, right): (&u64, &u64)| {
         let rows = *left as f64 + *right as f64;

@@ -1,6 +1,6 @@
 //! The χ² and G tests of homogeneity for two rows of counts.
 
-use super::tails::chi_squared_sf;
+use super::{tails::chi_squared_sf, total};
 use crate::error::{Reason, Undefined};
 
 /// Whether a table of two categories is corrected for continuity (Yates 1934).
@@ -86,7 +86,6 @@ pub fn homogeneity(reference: &[u64], current: &[u64]) -> Result<ChiSquared, Und
     if pearson.degrees_of_freedom == 0 {
         return Ok(pearson);
     }
-    let total = |counts: &[u64]| counts.iter().map(|&it| it as f64).sum::<f64>();
     let (m, n) = (total(reference), total(current));
     let rows = m + n;
     let inverse = |counts: f64| rows / counts - 1.0;
@@ -112,7 +111,6 @@ fn power_divergence(
     if reference.len() != current.len() {
         return Err(Undefined::new(Reason::LengthMismatch));
     }
-    let total = |counts: &[u64]| counts.iter().map(|&it| it as f64).sum::<f64>();
     let (n_reference, n_current) = (total(reference), total(current));
     if n_reference == 0.0 || n_current == 0.0 {
         return Err(Undefined::new(Reason::Empty));

@@ -1,6 +1,6 @@
 //! How large a difference is, with an interval around it.
 
-use super::levels::Levels;
+use super::{levels::Levels, total};
 use crate::bootstrap::ln_factorial;
 use crate::error::{Reason, Undefined, finite};
 use crate::intervals::{Interval, normal_quantile};
@@ -117,7 +117,6 @@ pub fn wasserstein_effect(reference: &[Point], current: &[Point], unit: f64, lev
 /// assert!(chance_variation(&[10_000; 2], &[10_000; 2]) < 0.01);
 /// ```
 pub fn chance_variation(reference: &[u64], current: &[u64]) -> f64 {
-    let total = |counts: &[u64]| counts.iter().map(|&it| it as f64).sum::<f64>();
     let (m, n) = (total(reference), total(current));
     let share = m / (m + n);
     let rows = reference.iter().zip(current).map(|(&left, &right)| left as f64 + right as f64);
@@ -158,7 +157,6 @@ pub fn cell_effect(
     if reference.len() != current.len() {
         return Err(Undefined::new(Reason::LengthMismatch));
     }
-    let total = |counts: &[u64]| counts.iter().map(|&it| it as f64).sum::<f64>();
     let (m, n) = (total(reference), total(current));
     if m == 0.0 || n == 0.0 {
         return Err(Undefined::new(Reason::Empty));

@@ -1,5 +1,6 @@
 //! The χ² test of two rows of counts by its permutation distribution, which holds however rare the categories are.
 
+use super::n_rows;
 use crate::{
     error::{Reason, Undefined},
     random::{Random, hypergeometric},
@@ -43,8 +44,7 @@ impl PermutedChi2 {
         if reference.len() != current.len() {
             return Err(Undefined::new(Reason::LengthMismatch));
         }
-        let total = |counts: &[u64]| counts.iter().fold(0u64, |sum, it| sum.saturating_add(*it));
-        let (left, right) = (total(reference), total(current));
+        let (left, right) = (n_rows(reference), n_rows(current));
         if left == 0 || right == 0 {
             return Err(Undefined::new(Reason::Empty));
         }

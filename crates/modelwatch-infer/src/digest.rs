@@ -101,6 +101,7 @@ mod tests {
         fs::write(one.join("reference.mwp"), "x").unwrap();
         assert_eq!(digest(&one).unwrap(), first);
     }
+
     #[test]
     fn data_that_is_cut_off_while_it_is_read_has_no_digest() {
         let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/digits/cnn/external"));

@@ -5,10 +5,11 @@
 use std::{fmt, sync::Arc};
 
 use tract_onnx::{
-    prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedFact, TypedModel},
+    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedFact, TypedModel, tensor0},
+    tract_core::ops::change_axes::wire_with_rank_broadcast,
     tract_hir::{
         infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
-        internal::{Expansion, StaticName, TDim, expand},
+        internal::{Expansion, StaticName, TDim, TypedOp, expand},
     },
 };
 
@@ -56,6 +57,32 @@ pub(super) fn alike(
     wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync + 'static,
 ) -> Box<dyn InferenceOp> {
     expand(Wired { name: name.into(), n_outputs: 1, constants: vec![], is_alike: true, wire: Arc::new(wire) })
+}
+
+/// Wires operators one after the other.
+pub(super) struct Chain<'a> {
+    prefix: &'a str,
+    model: &'a mut TypedModel,
+    n: usize,
+}
+
+impl<'a> Chain<'a> {
+    pub(super) fn new(prefix: &'a str, model: &'a mut TypedModel) -> Self {
+        Self { prefix, model, n: 0 }
+    }
+
+    pub(super) fn add(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
+        self.n += 1;
+        Ok(wire_with_rank_broadcast(format!("{}.{}", self.prefix, self.n), self.model, op, inputs)?[0])
+    }
+
+    /// Adds a number in the type of `like`.
+    pub(super) fn number(&mut self, value: f32, like: OutletId) -> TractResult<OutletId> {
+        self.n += 1;
+        let dtype = self.model.outlet_fact(like)?.datum_type;
+        let value: Tensor = tensor0(value).cast_to_dt(dtype)?.into_owned();
+        self.model.add_const(format!("{}.{}", self.prefix, self.n), value)
+    }
 }
 
 impl Wired {

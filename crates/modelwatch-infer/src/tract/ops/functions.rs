@@ -3,16 +3,16 @@
 use tract_onnx::{
     model::ParsingContext,
     pb::NodeProto,
-    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tvec},
+    prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedModel, tvec},
     tract_core::ops::{
         binary::TypedBinOp,
         cast::wire_cast,
-        change_axes::{wire_rank_broadcast, wire_with_rank_broadcast},
+        change_axes::wire_rank_broadcast,
         logic::{Iff, comp_lt},
     },
     tract_hir::{
         infer::InferenceOp,
-        internal::{Expansion, TractErrorContext, TypedOp, ensure, format_err},
+        internal::{Expansion, TractErrorContext, ensure, format_err},
         ops::{math, nn::GlobalAvgPool},
     },
 };
@@ -24,7 +24,7 @@ use crate::tract::{
     double::Double,
     log_softmax::LogSoftmax,
     reductions::{Fold, Taken},
-    wired::{alike, wired},
+    wired::{Chain, alike, wired},
 };
 
 /// Returns the operator for a function of single numbers.
@@ -102,21 +102,17 @@ fn wire_modulo(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tra
     if dtype.is_unsigned() || dtype == DatumType::TDim {
         return model.wire_node(prefix, math::rem(), &inputs);
     }
-    let zero = model.add_const(format!("{prefix}.zero"), Tensor::zero_dt(dtype, &[])?)?;
-    let mut n = 0;
-    let mut add = |op: Box<dyn TypedOp>, inputs: &[OutletId]| -> TractResult<OutletId> {
-        n += 1;
-        Ok(wire_with_rank_broadcast(format!("{prefix}.{n}"), model, op, inputs)?[0])
-    };
     let divisor = inputs[1];
-    let remainder = add(math::rem().into(), &inputs)?;
-    let shifted = add(math::add().into(), &[remainder, divisor])?;
-    let up = add(math::abs().into(), &[remainder])?;
-    let down = add(math::neg().into(), &[up])?;
-    let mut is_less = |left, right| add(Box::new(TypedBinOp(comp_lt(), None)), &[left, right]);
+    let mut chain = Chain::new(prefix, model);
+    let zero = chain.number(0.0, divisor)?;
+    let remainder = chain.add(math::rem(), &inputs)?;
+    let shifted = chain.add(math::add(), &[remainder, divisor])?;
+    let up = chain.add(math::abs(), &[remainder])?;
+    let down = chain.add(math::neg(), &[up])?;
+    let mut is_less = |left, right| chain.add(TypedBinOp(comp_lt(), None), &[left, right]);
     let (is_below, is_above, is_negative) =
         (is_less(remainder, zero)?, is_less(zero, remainder)?, is_less(divisor, zero)?);
-    let of_positive = add(Box::new(Iff), &[is_below, shifted, up])?;
-    let of_negative = add(Box::new(Iff), &[is_above, shifted, down])?;
-    Ok(tvec!(add(Box::new(Iff), &[is_negative, of_negative, of_positive])?))
+    let of_positive = chain.add(Iff, &[is_below, shifted, up])?;
+    let of_negative = chain.add(Iff, &[is_above, shifted, down])?;
+    Ok(tvec!(chain.add(Iff, &[is_negative, of_negative, of_positive])?))
 }

@@ -17,16 +17,12 @@ use tract_onnx::{
 };
 use tract_tensorflow::{model::TfOpRegister, tfpb::tensorflow::NodeDef};
 
-use super::{
-    arrays::one,
-    int,
-    numbers::{Chain, arguments},
-};
+use super::{arrays::one, int, numbers::arguments};
 use crate::tract::{
     axes::{constant_integers, resolve_axes, resolve_axis},
     places::Hot,
     reductions::without_axes,
-    wired::{alike, wired},
+    wired::{Chain, alike, wired},
 };
 
 type Built = TractResult<Box<dyn InferenceOp>>;

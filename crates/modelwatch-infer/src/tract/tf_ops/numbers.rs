@@ -3,18 +3,17 @@
 //! tract softens all axes but the first together, and takes the sign of a remainder from the dividend.
 
 use tract_onnx::{
-    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tensor0, tvec},
+    prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedModel, tvec},
     tract_core::ops::{
         array::CumSum,
         binary::TypedBinOp,
         cast::cast,
-        change_axes::wire_with_rank_broadcast,
         einsum::EinSum,
         logic::{comp_lt, comp_ne},
     },
     tract_hir::{
         infer::InferenceOp,
-        internal::{AxesMapping, TDim, TractErrorContext, TypedOp, bail, ensure, expand},
+        internal::{AxesMapping, TDim, TractErrorContext, bail, ensure, expand},
         ops::{
             activations::{Elu, LeakyRelu, Selu},
             binary::BinIntoHir,
@@ -37,7 +36,7 @@ use crate::tract::{
     axes::resolve_axis,
     double::Double,
     ops::{log_softmax_along, of_numbers},
-    wired::{several, wired},
+    wired::{Chain, several, wired},
 };
 
 type Built = TractResult<Box<dyn InferenceOp>>;
@@ -101,32 +100,6 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("Einsum", einsum);
     register.insert("FusedBatchNormV2", fused_batch_norm);
     register.insert("FusedBatchNormV3", fused_batch_norm);
-}
-
-/// Wires operators one after the other.
-pub(super) struct Chain<'a> {
-    prefix: &'a str,
-    model: &'a mut TypedModel,
-    n: usize,
-}
-
-impl<'a> Chain<'a> {
-    pub(super) fn new(prefix: &'a str, model: &'a mut TypedModel) -> Self {
-        Self { prefix, model, n: 0 }
-    }
-
-    pub(super) fn add(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
-        self.n += 1;
-        Ok(wire_with_rank_broadcast(format!("{}.{}", self.prefix, self.n), self.model, op, inputs)?[0])
-    }
-
-    /// Adds a number in the type of `like`.
-    pub(super) fn number(&mut self, value: f32, like: OutletId) -> TractResult<OutletId> {
-        self.n += 1;
-        let dtype = self.model.outlet_fact(like)?.datum_type;
-        let value: Tensor = tensor0(value).cast_to_dt(dtype)?.into_owned();
-        self.model.add_const(format!("{}.{}", self.prefix, self.n), value)
-    }
 }
 
 fn erfc(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {

@@ -66,6 +66,7 @@ pub use crate::{
     handoff::{FileDigest, HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
     mmap::whole,
+    npy::read_npy_header,
     onnx::{Dimension, OnnxModel, OnnxValue},
     outline::list_tensors,
     sibling::map_external_data,

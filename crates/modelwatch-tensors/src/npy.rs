@@ -2,7 +2,10 @@
 //!
 //! The header is parsed by `npyz`; its data readers are not used, because they decode value by value.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+};
 
 use npyz::{DType as NumpyType, Endianness, NpyHeader, Order, TypeChar};
 use prost::bytes::Bytes;
@@ -20,7 +23,7 @@ const MAX_HEADER: usize = 10_000;
 /// A plain array needs one dictionary and one tuple.
 const MAX_BRACKETS: usize = 32;
 /// The bytes in which a header of the greatest length ends.
-pub(crate) const PREFIX: usize = MAX_HEADER + 12;
+pub(crate) const PREFIX: usize = MAX_HEADER + START;
 
 /// How the elements lie after the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
 
 /// Parses the header at the start of `bytes`, which need not hold more than [`PREFIX`] bytes.
 pub(crate) fn parse_header(site: Site<'_>, name: &str, bytes: &[u8]) -> Result<NpyKind, TensorError> {
-    let data_start = check_header(bytes).map_err(|problem| site.corrupt(tensor(name), problem))?;
+    let data_start = check_header(bytes).map_err(|problem| site.corrupt(tensor(name), problem.to_string()))?;
     let header = NpyHeader::from_reader(&bytes[..data_start]).map_err(|error| {
         site.corrupt(tensor(name), format!("has a bad NPY header: {}", one_line(&error.to_string())))
     })?;
@@ -108,38 +111,85 @@ fn one_line(error: &str) -> String {
     format!("{what}: {}", last.trim().trim_start_matches("= "))
 }
 
-/// Returns where the data starts.
-///
-/// The header is a Python expression, parsed by recursive descent and then multiplied out:
-/// nesting and numbers are bounded first, so that no header exhausts the stack or overflows.
-fn check_header(bytes: &[u8]) -> Result<usize, String> {
+/// The bytes that say how long the header is.
+const START: usize = 12;
+
+/// What keeps a header from being parsed.
+#[derive(Debug, thiserror::Error)]
+enum NpyFault {
+    /// It is not of such a file.
+    #[error("does not start with the NPY magic")]
+    Magic,
+    /// Its length is not there, or is not known.
+    #[error("has an unknown NPY version or a cut header")]
+    Version,
+    /// It has so many bytes, and that is too many.
+    #[error("has an NPY header of {0} bytes, over {MAX_HEADER}")]
+    Long(usize),
+    /// It is not there to its end.
+    #[error("ends inside its NPY header")]
+    Cut,
+    /// It has so many brackets, and that is too many.
+    #[error("has a deeply nested NPY header")]
+    Nested(usize),
+    /// There are more elements than can be counted.
+    #[error("has a shape whose size overflows")]
+    Overflow,
+}
+
+/// Returns where the text of the header starts and where it ends, which is where the data starts, given the first [`START`] bytes.
+fn text_of(bytes: &[u8]) -> Result<[usize; 2], NpyFault> {
     if !bytes.starts_with(b"\x93NUMPY") {
-        return Err("does not start with the NPY magic".to_owned());
+        return Err(NpyFault::Magic);
     }
-    let (text_start, text_len) = match *bytes {
+    let (start, len) = match *bytes {
         [_, _, _, _, _, _, 1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([a, b]))),
         [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => {
             (12, usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX))
         }
-        _ => return Err("has an unknown NPY version or a cut header".to_owned()),
+        _ => return Err(NpyFault::Version),
     };
-    if text_len > MAX_HEADER {
-        return Err(format!("has an NPY header of {text_len} bytes, over {MAX_HEADER}"));
-    }
-    let data_start = text_start + text_len;
-    let Some(text) = bytes.get(text_start..data_start) else {
-        return Err("ends inside its NPY header".to_owned());
+    if len > MAX_HEADER { Err(NpyFault::Long(len)) } else { Ok([start, start + len]) }
+}
+
+/// Reads the header of an NPY file up to the first element, as far as a parser can be given it.
+///
+/// # Errors
+///
+/// When it cannot be read, or no array needs such a header.
+pub fn read_npy_header(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let refused = |fault: NpyFault| {
+        let what = match fault {
+            NpyFault::Long(n) => format!("its header has {n} bytes, and no more than {MAX_HEADER} are read"),
+            NpyFault::Nested(n) => format!("its header has {n} brackets, and no more than {MAX_BRACKETS} are read"),
+            other => format!("it {other}"),
+        };
+        io::Error::new(io::ErrorKind::InvalidData, what)
     };
-    if text.iter().filter(|it| b"([{".contains(it)).count() > MAX_BRACKETS {
-        return Err("has a deeply nested NPY header".to_owned());
+    let mut bytes = vec![0; START];
+    reader.read_exact(&mut bytes)?;
+    let [_, data_start] = text_of(&bytes).map_err(refused)?;
+    bytes.resize(data_start.max(START), 0);
+    reader.read_exact(&mut bytes[START..])?;
+    check_header(&bytes).map_err(refused)?;
+    Ok(bytes)
+}
+
+/// Returns where the data starts, given the header at least.
+///
+/// The header is a Python expression, parsed by recursive descent and then multiplied out:
+/// nesting and numbers are bounded first, so that no header exhausts the stack or overflows.
+fn check_header(bytes: &[u8]) -> Result<usize, NpyFault> {
+    let [text_start, data_start] = text_of(bytes)?;
+    let text = bytes.get(text_start..data_start).ok_or(NpyFault::Cut)?;
+    let n_brackets = text.iter().filter(|it| b"([{".contains(it)).count();
+    if n_brackets > MAX_BRACKETS {
+        return Err(NpyFault::Nested(n_brackets));
     }
     let mut product = 1_u64;
     for digits in text.split(|it| !it.is_ascii_digit()).filter(|it| !it.is_empty()) {
         let number = std::str::from_utf8(digits).ok().and_then(|it| it.parse::<u64>().ok());
-        match number.and_then(|it| product.checked_mul(it.max(1))) {
-            Some(next) => product = next,
-            None => return Err("has a shape whose size overflows".to_owned()),
-        }
+        product = number.and_then(|it| product.checked_mul(it.max(1))).ok_or(NpyFault::Overflow)?;
     }
     Ok(data_start)
 }

@@ -24,6 +24,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::DataFormat;
+use modelwatch_tensors::read_npy_header;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 use tracing::info;
 use zip::ZipArchive;
@@ -44,12 +45,6 @@ const MAX_RESERVED: usize = 1 << 24;
 
 /// So many bytes of texts are read at once, since the longest one makes all of them wide.
 const TEXTS_AT_ONCE: usize = 1 << 22;
-
-/// A longer header is refused, as NumPy does: it is an expression to parse.
-const MAX_HEADER: usize = 10_000;
-
-/// A plain array needs one dictionary and one tuple; the time to parse brackets within brackets grows without bounds.
-const MAX_BRACKETS: usize = 32;
 
 /// The bytes of a code point.
 const UTF32: u64 = 4;
@@ -192,32 +187,8 @@ fn with_array<T>(
 }
 
 fn header(file: &Path, name: &str, reader: &mut dyn Read) -> Result<NpyHeader, DataError> {
-    let bytes = header_bytes(reader).map_err(|e| damaged(file, name, e))?;
+    let bytes = read_npy_header(reader).map_err(|e| damaged(file, name, e))?;
     NpyHeader::from_reader(&bytes[..]).map_err(|e| damaged(file, name, e))
-}
-
-/// Reads a header up to the first element, and refuses one that no array needs.
-fn header_bytes(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    // The magic bytes, two of the version, and the length in two bytes or, later, in four.
-    let mut bytes = vec![0; 8];
-    reader.read_exact(&mut bytes)?;
-    let mut length = [0; 4];
-    let length = &mut length[..if bytes[6] == 1 { 2 } else { 4 }];
-    reader.read_exact(length)?;
-    let n = length.iter().rev().fold(0, |sum, it| sum << 8 | usize::from(*it));
-    if n > MAX_HEADER {
-        return Err(invalid(format!("its header has {n} bytes, and no more than {MAX_HEADER} are read")));
-    }
-    bytes.extend_from_slice(length);
-    let start = bytes.len();
-    bytes.resize(start + n, 0);
-    reader.read_exact(&mut bytes[start..])?;
-    let brackets = bytes[start..].iter().filter(|it| matches!(it, b'(' | b'[' | b'{')).count();
-    if brackets > MAX_BRACKETS {
-        return Err(invalid(format!("its header has {brackets} brackets, and no more than {MAX_BRACKETS} are read")));
-    }
-    Ok(bytes)
 }
 
 fn damaged(file: &Path, name: &str, reason: impl ToString) -> DataError {
@@ -236,6 +207,7 @@ struct Head {
     rows: u64,
     width: Option<usize>,
     field: Field,
+    element: Element,
     /// Where the elements are not row by row.
     order: Option<ColumnMajor>,
 }
@@ -243,10 +215,10 @@ struct Head {
 fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
     let broken = |reason: String| DataError::broken(file, format!("array `{name}`"), reason);
     let item = item_type(&npy.dtype()).map_err(broken)?;
-    element(&npy.dtype()).map_err(broken)?;
+    let element = element(&npy.dtype()).map_err(broken)?;
     let (rows, axes) = npy.shape().split_first().ok_or_else(|| broken("it is a single number, not rows".to_owned()))?;
     if axes.is_empty() {
-        return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true), order: None });
+        return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true), element, order: None });
     }
     let width = axes.iter().try_fold(1_u64, |product, &it| product.checked_mul(it)).filter(|&it| it <= MAX_ROW);
     let width = width.ok_or_else(|| broken(format!("a row of shape {axes:?} is too large")))?;
@@ -262,7 +234,7 @@ fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
     let is_column_major = npy.order() == Order::Fortran;
     let order = is_column_major
         .then(|| ColumnMajor { rows: *rows as usize, axes: axes.iter().map(|&it| it as usize).collect() });
-    Ok(Head { rows: *rows, width: Some(width as usize), field, order })
+    Ok(Head { rows: *rows, width: Some(width as usize), field, element, order })
 }
 
 /// Fortran order: the elements of a row lie as far from each other as there are rows.
@@ -353,7 +325,7 @@ impl<'f, 'r> Column<'f, 'r> {
             other => Arc::new(Field::new("item", other.clone(), true)),
         };
         let damaged = |e: io::Error| damaged(file, name, format!("it ends early or is damaged: {e}"));
-        let element = element(&header.dtype()).map_err(|e| broken(file, name, e))?;
+        let element = head.element;
         let bytes = match head.order {
             None => Bytes::ByRows(reader),
             Some(order) => {

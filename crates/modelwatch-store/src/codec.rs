@@ -5,7 +5,10 @@
 //! all second bytes, and so on, so that exponents meet exponents. The difference of two training steps is
 //! taken by exclusive or, which is its own inverse, has no rounding and leaves equal bits zero.
 
-use zstd::{bulk::Compressor, zstd_safe::CParameter};
+use zstd::{
+    bulk::Compressor,
+    zstd_safe::{CParameter, ParamSwitch},
+};
 
 /// The level of zstd. Higher ones gain about a percent on weights and take many times longer.
 const LEVEL: i32 = 1;
@@ -13,6 +16,8 @@ const LEVEL: i32 = 1;
 const SAMPLE: usize = 64 << 10;
 /// What remains at most, in percent, for a codec to be worth its time.
 const WORTH: usize = 95;
+/// The most bytes of a block of zstd (RFC 8878, section 3.1.1.2.4).
+const MAX_BLOCK: usize = 128 << 10;
 
 /// How the bytes of a frame are encoded. The width is that of an element in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,8 +181,8 @@ enum Lane {
 /// What zstd looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coder {
-    /// Which bytes are frequent. What repeats in the exponents of weights is a few values, not runs of them, and
-    /// the short matches that are found by chance take most of the time of compressing and of decompressing.
+    /// Which bytes are frequent, and no more. What repeats in the exponents of weights is a few values, not runs of them:
+    /// to look for runs takes most of the time of compressing, and those found by chance much of that of decompressing.
     Entropy,
     /// Runs of bytes that were there before, too.
     Matches,
@@ -193,9 +198,9 @@ impl Compressors {
         if slot.is_none() {
             let mut res = Compressor::new(LEVEL).ok()?;
             if coder == Coder::Entropy {
-                // The least that zstd has: a table of 64 places, and matches of 7 bytes. Runs of one byte are found.
-                res.set_parameter(CParameter::HashLog(6)).ok()?;
-                res.set_parameter(CParameter::MinMatch(7)).ok()?;
+                // The search takes such steps that it is at the end of a block with the first of them.
+                res.set_parameter(CParameter::TargetLength(MAX_BLOCK as u32)).ok()?;
+                res.set_parameter(CParameter::LiteralCompressionMode(ParamSwitch::Enable)).ok()?;
             }
             *slot = Some(res);
         }
@@ -217,7 +222,6 @@ fn store(raw: &[u8], out: &mut Vec<u8>) {
     const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
     /// A single segment whose length takes four bytes.
     const DESCRIPTOR: u8 = 0b1010_0000;
-    const MAX_BLOCK: usize = 128 << 10;
     out.extend_from_slice(&MAGIC);
     out.push(DESCRIPTOR);
     out.extend_from_slice(&(raw.len() as u32).to_le_bytes());
@@ -285,9 +289,9 @@ fn split(shuffled: &[u8], width: usize) -> impl Iterator<Item = &[u8]> {
 /// A rest that is no whole element stays as it is, at the end.
 fn shuffle(raw: &[u8], width: usize, out: &mut [u8]) {
     match width {
-        2 => shuffle_known::<2>(raw, out),
-        4 => shuffle_known::<4>(raw, out),
-        8 => shuffle_known::<8>(raw, out),
+        2 => shuffle_words(raw, out, u16::from_le_bytes, |it, lane| (it >> (8 * lane)) as u8),
+        4 => shuffle_words(raw, out, u32::from_le_bytes, |it, lane| (it >> (8 * lane)) as u8),
+        8 => shuffle_words(raw, out, u64::from_le_bytes, |it, lane| (it >> (8 * lane)) as u8),
         _ => {
             let n = raw.len() / width;
             let (elements, rest) = raw.split_at(n * width);
@@ -301,14 +305,28 @@ fn shuffle(raw: &[u8], width: usize, out: &mut [u8]) {
     }
 }
 
-/// The same with a width that the compiler knows, which is several times faster.
-fn shuffle_known<const WIDTH: usize>(raw: &[u8], out: &mut [u8]) {
+/// The same with a width that the compiler knows and elements that are words to it, which is many times faster. It writes
+/// to all lanes of a few elements before it goes on.
+fn shuffle_words<const WIDTH: usize, T: Copy>(
+    raw: &[u8],
+    out: &mut [u8],
+    word: impl Fn([u8; WIDTH]) -> T,
+    byte: impl Fn(T, usize) -> u8,
+) {
+    const LINE: usize = 64;
     let (elements, rest) = raw.as_chunks::<WIDTH>();
+    let (lines, last) = elements.as_chunks::<LINE>();
     let n = elements.len();
-    for lane in 0..WIDTH {
-        for (out, element) in out[lane * n..][..n].iter_mut().zip(elements) {
-            *out = element[lane];
+    for (at, line) in lines.iter().enumerate() {
+        let words = line.map(&word);
+        for lane in 0..WIDTH {
+            let out = out[lane * n + at * LINE..].first_chunk_mut::<LINE>().expect("a line of each lane");
+            *out = words.map(|it| byte(it, lane));
         }
+    }
+    for lane in 0..WIDTH {
+        let out = &mut out[lane * n..][..n][lines.len() * LINE..];
+        out.iter_mut().zip(last).for_each(|(out, element)| *out = element[lane]);
     }
     out[n * WIDTH..].copy_from_slice(rest);
 }

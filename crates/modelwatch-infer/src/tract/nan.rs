@@ -16,14 +16,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use tract_onnx::{
     prelude::{
-        Datum, DatumType, IntoTValue, IntoTensor, OutletId, TValue, TVec, Tensor, TractError, TractResult, TypedFact,
-        TypedModel, tensor1,
-        tract_ndarray::{ArrayD, Axis},
+        Datum, DatumType, InletId, IntoTValue, IntoTensor, OutletId, TValue, TVec, Tensor, TractError, TractResult,
+        TypedFact, TypedModel, tensor1,
+        tract_ndarray::{Array1, ArrayD, Axis},
         tvec,
     },
     tract_core::ops::{
         binary::TypedBinOp,
-        cnn::{Conv, MaxPool},
+        cnn::{Conv, KernelFormat, MaxPool},
         element_wise::ElementWiseOp,
         konst::Const,
         lstm_cell::LstmEpilogue,
@@ -31,8 +31,8 @@ use tract_onnx::{
         nn::Sigmoid,
     },
     tract_hir::internal::{
-        AxesMapping, EvalContext, EvalOp, Op, StaticName, TractErrorContext, TypedNode, TypedOp, as_op, f16,
-        op_as_typed_op, op_out_of_plan,
+        AxesMapping, EvalContext, EvalOp, Op, SpecialOps, StaticName, TractErrorContext, TypedNode, TypedOp, as_op,
+        f16, op_as_typed_op, op_out_of_plan,
     },
 };
 
@@ -50,7 +50,37 @@ pub(super) fn keep_in_what_is_simplified(model: &mut TypedModel) {
     wrap(model, as_written, &squared_roots);
 }
 
-/// Has convolutions multiply what is around an image by a weight that is NaN: the optimizer may choose a form that leaves it out.
+/// Puts the NaN of a convolution's weights into its biases: where a channel's weights have one, all numbers of it are NaN, also
+/// those that are computed from zeros around an image, which the optimizer may choose a form for that leaves them out.
+pub(super) fn move_into_biases(model: &mut TypedModel) -> TractResult<()> {
+    for id in nodes_that(model, &|node| node.op_is::<Conv>()) {
+        let Some(moved) = moved_into_bias(model, model.node(id))? else { continue };
+        for (slot, (what, tensor)) in (1..).zip(["weights", "bias"].into_iter().zip(moved)) {
+            let constant = model.add_const(format!("{}.{what}_without_nan", model.node(id).name), tensor)?;
+            model.add_edge(constant, InletId::new(id, slot))?;
+        }
+    }
+    model.nodes.iter_mut().flat_map(bodies).try_for_each(move_into_biases)
+}
+
+/// Returns a convolution's weights without NaN and its biases with them, if it has NaN among its weights and both are constant.
+fn moved_into_bias(model: &TypedModel, node: &TypedNode) -> TractResult<Option<[Tensor; 2]>> {
+    let Some(Conv { kernel_fmt, group, q_params: None, .. }) = node.op_as() else { return Ok(None) };
+    let constant = |slot: usize| model.outlet_fact(*node.inputs.get(slot)?).ok()?.konst.clone();
+    let (Some(weights), Some(bias)) = (constant(1), constant(2)) else { return Ok(None) };
+    let Some(marks) = marks(&weights)?.filter(|_| *group == 1 || *kernel_fmt == KernelFormat::OIHW) else {
+        return Ok(None);
+    };
+    let channels = marks.axis_iter(Axis(kernel_fmt.o_axis(weights.shape())));
+    let channels: Array1<bool> = channels.map(|it| it.iter().any(|it| *it)).collect();
+    let mut bias = bias.broadcast_to_shape(&[channels.len()])?;
+    put(&mut bias, &channels.into_dyn(), f64::NAN)?;
+    let mut weights = weights.into_tensor();
+    put(&mut weights, &marks, 0.0)?;
+    Ok(Some([weights, bias]))
+}
+
+/// Has convolutions multiply what is around an image by a weight that is NaN still: the optimizer may choose a form that leaves it out.
 pub(super) fn keep_in_padding(model: &mut TypedModel) {
     wrap(model, as_written, &|model| nodes_that(model, &|node| pads_for_nan(model, node)));
 }

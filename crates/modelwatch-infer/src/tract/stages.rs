@@ -62,6 +62,7 @@ impl Stages {
         kernels::join_rounding(&mut written)?;
         nan::keep(&mut written);
         let careful = written.into_runnable()?;
+        nan::move_into_biases(&mut typed)?;
         nan::keep_in_what_is_simplified(&mut typed);
         kernels::replace(&mut typed)?;
         // What no kernel took.

@@ -61,9 +61,21 @@ impl Graph {
         self.then(EinSum::new(axes, self.datum_type), &[weights]);
     }
 
-    fn convolution(&mut self, [n_in, n_out, group]: [usize; 3], sizes: &[usize], odd: [Option<f32>; 2]) {
+    fn convolution(&mut self, channels: [usize; 3], sizes: &[usize], odd: [Option<f32>; 2]) {
+        let [n_in, n_out, group] = channels;
         let kernel = self.constant(&[&[n_out, n_in / group], sizes].concat(), odd[0]);
-        let bias = self.constant(&[n_out], odd[1]);
+        self.convolve(channels, sizes, kernel, KernelFormat::OIHW, odd[1]);
+    }
+
+    fn convolve(
+        &mut self,
+        [n_in, n_out, group]: [usize; 3],
+        sizes: &[usize],
+        kernel: OutletId,
+        kernel_fmt: KernelFormat,
+        odd: Option<f32>,
+    ) {
+        let bias = self.constant(&[n_out], odd);
         let ones: TVec<usize> = sizes.iter().map(|_| 1).collect();
         let pool_spec = PoolSpec {
             data_format: DataFormat::NCHW,
@@ -74,7 +86,7 @@ impl Graph {
             input_channels: n_in,
             output_channels: n_out,
         };
-        self.then(Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group, q_params: None }, &[kernel, bias]);
+        self.then(Conv { pool_spec, kernel_fmt, group, q_params: None }, &[kernel, bias]);
     }
 
     fn stages(mut self) -> Stages {
@@ -143,6 +155,14 @@ fn cases() -> Vec<(&'static str, Vec<usize>, Build)> {
         ("a convolution of rows", vec![3, 9], |it, odd| it.convolution([3, 4, 1], &[3], [odd, None])),
         ("a convolution of volumes", vec![2, 4, 3, 5], |it, odd| it.convolution([2, 3, 1], &[3, 3, 3], [odd, None])),
         ("a convolution of groups", vec![4, 5, 6], |it, odd| it.convolution([4, 6, 2], &[3, 3], [odd, None])),
+        ("a convolution with channels last in its weights", vec![3, 5, 6], |it, odd| {
+            let kernel = it.constant(&[3, 3, 3, 4], odd);
+            it.convolve([3, 4, 1], &[3, 3], kernel, KernelFormat::HWIO, None);
+        }),
+        ("a convolution of groups with channels last in its weights", vec![4, 5, 6], |it, odd| {
+            let kernel = it.constant(&[3, 3, 4, 3], odd);
+            it.convolve([4, 6, 2], &[3, 3], kernel, KernelFormat::HWIO, None);
+        }),
         ("a convolution of each channel", vec![4, 5, 6], |it, odd| it.convolution([4, 4, 4], &[3, 3], [odd, None])),
         ("a convolution of each pixel", vec![3, 5, 6], |it, odd| it.convolution([3, 4, 1], &[1, 1], [odd, None])),
         ("a normalized convolution", vec![3, 5, 6], |it, odd| {

@@ -22,6 +22,7 @@ mod one_sided;
 mod permuted;
 mod ranks;
 mod scores;
+mod shape;
 mod student;
 pub(crate) mod tails;
 mod two_by_two;

@@ -13,8 +13,14 @@ pub fn tensorflow_operators() -> String {
          the same, since tract lacks it or computes it wrongly.\n\n\
          ## SavedModel and GraphDef\n\n{}\n\
          ## TensorFlow Lite\n\n\
-         Numbers are in single precision, and weights may be integers of eight bits with scales.\n\
-         A model whose inputs, outputs or steps between are scaled integers is refused.\n\n{of_lite}\n\
+         Numbers are in single precision, or integers of 8 or 16 bits that stand for numbers by a scale and a zero point.\n\
+         Weights may be such integers, with a scale for each channel, or of half precision.\n\
+         A model of such integers is run on the numbers that they stand for, and what each operator gives is rounded to the scale of \
+         its output.\n\
+         TFLite's kernels compute with the integers, and may differ from that by a step.\n\
+         An input or output that the file has as integers takes and gives these integers, as TFLite's interpreter does: a column of the \
+         numbers that they stand for is refused where one of them is no integer of the type. Convert with `inference_input_type` and \
+         `inference_output_type` left at `tf.float32` for a model that takes and gives numbers.\n\n{of_lite}\n\
          Refused by name: {refused}.\n",
         tf_ops::table()
     )
@@ -35,11 +41,11 @@ mod tests {
             "| RandomUniform | refused by name |  |",
             "| If | its function, put in its place, in a SavedModel | a condition that depends on the data |",
             "| CONV_2D | tract |  |",
-            "| SHAPE | tract; modelwatch where it is computed of shapes |  |",
-            "| PACK | modelwatch where it is computed of shapes | of what is not a shape |",
+            "| PACK | modelwatch |  |",
+            "| GATHER | modelwatch | `batch_dims` other than 0 |",
         ] {
             assert!(page.lines().any(|it| it == line), "{line}\n{page}");
         }
-        assert!(page.contains(" TRANSPOSE_CONV, "), "{page}");
+        assert!(page.contains(" WHERE, "), "{page}");
     }
 }

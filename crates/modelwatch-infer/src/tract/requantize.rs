@@ -1,7 +1,7 @@
 //! Makes the sums of quantized convolutions integers of eight bits in single precision, where the last integers stand for all that is
 //! beyond. tract adds the zero point to integers of 32 bits, which go around.
 //!
-//! Those of ONNX alone: in TFLite, the types have scales and zero points of their own, and tract's sums stay.
+//! Those of ONNX alone: a TFLite model of such integers is run on the numbers that they stand for.
 
 use tract_onnx::{
     prelude::{Datum, DatumType, TractResult, TypedModel, tensor0},

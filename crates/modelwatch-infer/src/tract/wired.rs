@@ -76,6 +76,12 @@ impl<'a> Chain<'a> {
         Ok(wire_with_rank_broadcast(format!("{}.{}", self.prefix, self.n), self.model, op, inputs)?[0])
     }
 
+    /// Adds an operator whose inputs are of several ranks.
+    pub(super) fn add_unlike(&mut self, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
+        self.n += 1;
+        Ok(self.model.wire_node(format!("{}.{}", self.prefix, self.n), op, inputs)?[0])
+    }
+
     /// Adds a number in the type of `like`.
     pub(super) fn number(&mut self, value: f32, like: OutletId) -> TractResult<OutletId> {
         self.n += 1;

@@ -6,6 +6,7 @@ pub(crate) mod networks;
 pub(crate) mod process;
 pub(crate) mod proto;
 pub(crate) mod tensorflow;
+pub(crate) mod tflite;
 
 use std::{
     collections::HashMap,
@@ -88,6 +89,11 @@ pub(crate) fn numbers(column: &ArrayRef) -> Vec<f64> {
         DataType::Int64 => {
             values.as_any().downcast_ref::<Int64Array>().unwrap().values().iter().map(|&it| it as f64).collect()
         }
+        DataType::Int8 => values.as_primitive::<Int8Type>().values().iter().map(|&it| f64::from(it)).collect(),
+        DataType::UInt8 => values.as_primitive::<UInt8Type>().values().iter().map(|&it| f64::from(it)).collect(),
+        DataType::Int16 => values.as_primitive::<Int16Type>().values().iter().map(|&it| f64::from(it)).collect(),
+        DataType::Int32 => values.as_primitive::<Int32Type>().values().iter().map(|&it| f64::from(it)).collect(),
+        DataType::Boolean => values.as_boolean().values().iter().map(|it| f64::from(u8::from(it))).collect(),
         other => panic!("unexpected type {other}"),
     }
 }

@@ -180,7 +180,7 @@ fn tile(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResul
 }
 
 /// Fails if a tensor of this shape is more than is made of `input`. What comes of constants is made at once.
-pub(super) fn check_size(
+pub(in crate::tract) fn check_size(
     prefix: &str,
     model: &TypedModel,
     input: OutletId,

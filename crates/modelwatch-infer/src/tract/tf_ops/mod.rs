@@ -19,6 +19,7 @@ use tract_tensorflow::{
     tfpb::tensorflow::{DataType, NodeDef, attr_value::Value},
 };
 
+pub(super) use self::{arrays::check_size, shapes::Masks};
 use super::{
     lengths,
     limits::{MAX_ELEMENTS, MAX_REPEATED},

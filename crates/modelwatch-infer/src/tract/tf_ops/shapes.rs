@@ -116,12 +116,12 @@ fn split(context: &ParsingContext, node: &NodeDef) -> Built {
 
 /// The bits of a slice, one for each of its numbers.
 #[derive(Clone, Copy)]
-struct Masks {
-    begin: i64,
-    end: i64,
-    ellipsis: i64,
-    new_axis: i64,
-    shrink_axis: i64,
+pub(in crate::tract) struct Masks {
+    pub begin: i64,
+    pub end: i64,
+    pub ellipsis: i64,
+    pub new_axis: i64,
+    pub shrink_axis: i64,
 }
 
 fn strided_slice(_context: &ParsingContext, node: &NodeDef) -> Built {
@@ -146,7 +146,12 @@ fn strided_slice(_context: &ParsingContext, node: &NodeDef) -> Built {
 }
 
 impl Masks {
-    fn wire(self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    pub(in crate::tract) fn wire(
+        self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
         ensure!(inputs.len() == 4, "StridedSlice has {} inputs", inputs.len());
         let [begins, ends, strides] = [1, 2, 3].map(|it| constant_integers(model, inputs[it]));
         let (begins, ends, strides) = (begins?, ends?, strides?);

@@ -1,27 +1,76 @@
 //! Which operators are run, and what is refused of them.
 
-use tract_tflite::tflite::{BuiltinOperator, Operator, StridedSliceOptions};
+use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator, Operator};
 
-use super::shapes;
+use super::ops::{self, By};
+
+/// What is refused of operators that are run otherwise.
+struct Refusal {
+    operator: BuiltinOperator,
+    when: &'static str,
+    /// Returns what is said of a node behind its operator, if it is refused.
+    fault: fn(Operator<'_>) -> Option<String>,
+}
+
+const REFUSALS: [Refusal; 6] = [
+    Refusal {
+        operator: BuiltinOperator::BATCH_MATMUL,
+        when: "`asymmetric_quantize_inputs`",
+        fault: |node| {
+            let options = node.builtin_options_as_batch_mat_mul_options()?;
+            options.asymmetric_quantize_inputs().then(|| " with asymmetric_quantize_inputs".to_owned())
+        },
+    },
+    Refusal {
+        operator: BuiltinOperator::FULLY_CONNECTED,
+        when: "`asymmetric_quantize_inputs`",
+        fault: |node| {
+            let options = node.builtin_options_as_fully_connected_options()?;
+            options.asymmetric_quantize_inputs().then(|| " with asymmetric_quantize_inputs".to_owned())
+        },
+    },
+    Refusal {
+        operator: BuiltinOperator::GATHER,
+        when: "`batch_dims` other than 0",
+        fault: |node| {
+            let n = node.builtin_options_as_gather_options()?.batch_dims();
+            (n != 0).then(|| format!(" with batch_dims = {n}"))
+        },
+    },
+    Refusal {
+        operator: BuiltinOperator::POW,
+        when: "integers",
+        // Their type is that of a tensor, and known when they are wired.
+        fault: |_| None,
+    },
+    Refusal {
+        operator: BuiltinOperator::STRIDED_SLICE,
+        when: "`offset`",
+        fault: |node| {
+            /// Where a file has the field, which is newer than its reader. What is not set is left out.
+            const OFFSET: u16 = 14;
+            let options = node.builtin_options_as_strided_slice_options()?;
+            (options._tab.vtable().get(OFFSET) != 0).then(|| " with offset".to_owned())
+        },
+    },
+    Refusal {
+        operator: BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM,
+        when: "activations other than TANH, peepholes, projections, normalization, scaled integers between steps, more than 1,024 steps, \
+               `asymmetric_quantize_inputs`, `diagonal_recurrent_tensors`",
+        fault: |node| {
+            let options = node.builtin_options_as_unidirectional_sequence_lstmoptions()?;
+            let activation = options.fused_activation_function();
+            let name = activation.variant_name().unwrap_or("unknown");
+            (activation != ActivationFunctionType::TANH).then(|| format!(" with the activation {name}"))
+        },
+    },
+];
 
 /// Returns what about an operator keeps it from being run.
 pub(super) fn fault(operator: Option<BuiltinOperator>, node: Operator<'_>) -> Option<String> {
-    if !operator.is_some_and(|it| SUPPORTED.contains(&it)) {
-        return Some(String::new());
-    }
-    let options = node.builtin_options_as_strided_slice_options()?;
-    REFUSED_MASKS.iter().find(|(_, of)| of(&options) != 0).map(|(mask, _)| format!(" with {mask}"))
+    let Some(operator) = operator.filter(|it| ops::wire_of(*it).is_some()) else { return Some(String::new()) };
+    REFUSALS.iter().filter(|it| it.operator == operator).find_map(|it| (it.fault)(node))
 }
-
-/// How a mask of a slice is read.
-type MaskOf = fn(&StridedSliceOptions<'_>) -> i32;
-
-/// The masks of a slice that it is refused with, unless it is computed of shapes.
-const REFUSED_MASKS: [(&str, MaskOf); 3] = [
-    ("shrink_axis_mask", |it| it.shrink_axis_mask()),
-    ("new_axis_mask", |it| it.new_axis_mask()),
-    ("ellipsis_mask", |it| it.ellipsis_mask()),
-];
 
 /// Returns a table in Markdown of the operators that are run, by what, and what is refused of them; and those that are not.
 pub(in crate::tract) fn table() -> [String; 2] {
@@ -31,85 +80,13 @@ pub(in crate::tract) fn table() -> [String; 2] {
     let mut res = "| operator | run by | refused |\n|---|---|---|\n".to_owned();
     let mut refused = Vec::new();
     for (name, operator) in lines {
-        let is_of_shapes = operator == BuiltinOperator::SHAPE || shapes::is_foldable(operator);
-        let by = match (SUPPORTED.contains(&operator), is_of_shapes) {
-            (true, false) => "tract",
-            (true, true) => "tract; modelwatch where it is computed of shapes",
-            (false, true) => "modelwatch where it is computed of shapes",
-            (false, false) => {
-                refused.push(name);
-                continue;
-            }
+        let Some(known) = ops::all().find(|it| it.operator == operator) else {
+            refused.push(name);
+            continue;
         };
-        let masks: Vec<&str> = REFUSED_MASKS.iter().map(|it| it.0).collect();
-        let when = match operator {
-            BuiltinOperator::STRIDED_SLICE => format!("`{}` other than 0, of what is not a shape", masks.join("`, `")),
-            _ if !SUPPORTED.contains(&operator) => "of what is not a shape".to_owned(),
-            _ => String::new(),
-        };
-        res.push_str(&format!("| {name} | {by} | {when} |\n"));
+        let by = if known.by == By::Tract { "tract" } else { "modelwatch" };
+        let when: Vec<&str> = REFUSALS.iter().filter(|it| it.operator == operator).map(|it| it.when).collect();
+        res.push_str(&format!("| {name} | {by} | {} |\n", when.join("; ")));
     }
     [res, refused.join(", ")]
 }
-
-/// The operators that tract 0.23.9 reads.
-const SUPPORTED: &[BuiltinOperator] = &[
-    BuiltinOperator::ABS,
-    BuiltinOperator::ADD,
-    BuiltinOperator::AVERAGE_POOL_2D,
-    BuiltinOperator::BATCH_MATMUL,
-    BuiltinOperator::BROADCAST_TO,
-    BuiltinOperator::CEIL,
-    BuiltinOperator::CONCATENATION,
-    BuiltinOperator::CONV_2D,
-    BuiltinOperator::COS,
-    BuiltinOperator::DEPTHWISE_CONV_2D,
-    BuiltinOperator::DIV,
-    BuiltinOperator::EQUAL,
-    BuiltinOperator::EXP,
-    BuiltinOperator::EXPAND_DIMS,
-    BuiltinOperator::FLOOR,
-    BuiltinOperator::FULLY_CONNECTED,
-    BuiltinOperator::GREATER,
-    BuiltinOperator::GREATER_EQUAL,
-    BuiltinOperator::HARD_SWISH,
-    BuiltinOperator::LEAKY_RELU,
-    BuiltinOperator::LESS,
-    BuiltinOperator::LESS_EQUAL,
-    BuiltinOperator::LOG,
-    BuiltinOperator::LOGICAL_AND,
-    BuiltinOperator::LOGICAL_NOT,
-    BuiltinOperator::LOGICAL_OR,
-    BuiltinOperator::LOGISTIC,
-    BuiltinOperator::MAXIMUM,
-    BuiltinOperator::MAX_POOL_2D,
-    BuiltinOperator::MEAN,
-    BuiltinOperator::MINIMUM,
-    BuiltinOperator::MUL,
-    BuiltinOperator::NOT_EQUAL,
-    BuiltinOperator::PAD,
-    BuiltinOperator::PADV2,
-    BuiltinOperator::REDUCE_MAX,
-    BuiltinOperator::REDUCE_MIN,
-    BuiltinOperator::REDUCE_PROD,
-    BuiltinOperator::RELU,
-    BuiltinOperator::RELU6,
-    BuiltinOperator::RESHAPE,
-    BuiltinOperator::RESIZE_BILINEAR,
-    BuiltinOperator::RESIZE_NEAREST_NEIGHBOR,
-    BuiltinOperator::RSQRT,
-    BuiltinOperator::SELECT,
-    BuiltinOperator::SELECT_V2,
-    BuiltinOperator::SHAPE,
-    BuiltinOperator::SIN,
-    BuiltinOperator::SLICE,
-    BuiltinOperator::SOFTMAX,
-    BuiltinOperator::SQRT,
-    BuiltinOperator::SQUARE,
-    BuiltinOperator::SQUEEZE,
-    BuiltinOperator::STRIDED_SLICE,
-    BuiltinOperator::SUB,
-    BuiltinOperator::SUM,
-    BuiltinOperator::TANH,
-    BuiltinOperator::TRANSPOSE,
-];

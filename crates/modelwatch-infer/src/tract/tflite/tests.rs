@@ -6,7 +6,7 @@ use tract_onnx::{
     prelude::{DatumExt, SpecialOps, TypedModel},
     tract_core::ops::change_axes::AxisOp,
 };
-use tract_tflite::tflite::{Conv2DOptions, Tensor, TensorType, root_as_model};
+use tract_tflite::tflite::{Conv2DOptions, root_as_model};
 
 use crate::Model;
 
@@ -35,27 +35,6 @@ fn what_cannot_be_run_is_refused_with_its_operator_and_node() {
     let refused = refusal(options._tab.loc() + at, 5);
     let named = format!("CONV_2D (node `{}", &name[..100]);
     assert!(refused.contains(&named) && refused.contains("activation"), "{refused}");
-}
-
-#[test]
-fn scaled_integers_between_a_model_and_its_data_are_refused_with_their_scale() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tensorflow/scaled_dense_by_one.tflite");
-    let mut bytes = fs::read(path).unwrap();
-    let model = root_as_model(&bytes).unwrap();
-    let graph = model.subgraphs().unwrap().get(0);
-    let is_scaled = |it: Tensor<'_>| it.type_() == TensorType::INT8;
-    let weights = graph.tensors().unwrap().iter().position(is_scaled).unwrap();
-    let quantization = graph.tensors().unwrap().get(weights).quantization().unwrap();
-    let (scale, zero_point) = (quantization.scale().unwrap().get(0), quantization.zero_point().unwrap().get(0));
-    // The weights become what the model takes.
-    let at = graph.inputs().unwrap().bytes().as_ptr().addr() - bytes.as_ptr().addr();
-    bytes[at] = u8::try_from(weights).unwrap();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), bytes).unwrap();
-    let refused = Model::load(file.path()).unwrap_err().to_string();
-    let wanted =
-        format!("has the unsupported element type quantized INT8 (scale {scale}, zero point {zero_point}); convert");
-    assert!(refused.contains(&wanted), "{refused}");
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::{plugins, workspace};
 /// The table, relative to the root.
 const TABLE: &str = "docs/onnx-operators.md";
 
+/// In which versions each operator changed, relative to the root.
+const VERSIONS: &str = "crates/modelwatch-infer/src/tract/versions/table.rs";
+
 /// How often each result occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -55,10 +58,13 @@ pub(crate) fn check_if_there() -> Result<()> {
 
 /// Runs all cases, or those whose names contain `only`, and writes the table or compares it.
 pub(crate) fn onnx_conformance(check: bool, only: Option<&str>) -> Result<()> {
+    let mut folders = cases::folders()?;
+    if only.is_none() {
+        put_versions(check)?;
+    }
     // With the features of all else, lest what it needs be built twice.
     let build = ["build", "--workspace", "--features", plugins::ONNX_RUNTIME, "--example", "onnx_conformance"];
     workspace::run(&mut workspace::cargo(&build))?;
-    let mut folders = cases::folders()?;
     folders.retain(|it| only.is_none_or(|only| it.to_string_lossy().contains(only)));
     let mut outcomes = runners::run_all(folders)?;
     outcomes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -88,5 +94,23 @@ pub(crate) fn onnx_conformance(check: bool, only: Option<&str>) -> Result<()> {
     if counts.wrong > 0 {
         bail!("{} cases are computed wrongly; compute them another way or refuse them by name", counts.wrong);
     }
+    Ok(())
+}
+
+/// Writes the versions in which operators changed, or compares them, if there is a Python to ask.
+fn put_versions(check: bool) -> Result<()> {
+    let Some(text) = cases::versions()? else {
+        println!("`{VERSIONS}` is left out: the Python with onnx {} is not there", cases::VERSION);
+        return Ok(());
+    };
+    let path = workspace::root().join(VERSIONS);
+    if fs::read_to_string(&path).unwrap_or_default() == text {
+        return Ok(());
+    }
+    if check {
+        bail!("`{VERSIONS}` is not up to date; run `cargo xtask onnx-conformance`");
+    }
+    fs::write(&path, text)?;
+    println!("wrote {VERSIONS}");
     Ok(())
 }

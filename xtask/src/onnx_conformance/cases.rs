@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::workspace;
 
@@ -19,6 +19,8 @@ const SCRIPT: &str = include_str!("cases.py");
 pub(super) const EXTREME: &str = "extreme";
 
 const EXTREME_SCRIPT: &str = include_str!("extreme.py");
+
+const VERSIONS_SCRIPT: &str = include_str!("versions.py");
 
 fn here() -> PathBuf {
     workspace::target().join("onnx").join(VERSION)
@@ -73,11 +75,28 @@ fn write_extreme(here: &Path, cases: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Returns the table of the versions of operators that the Python with `onnx` makes, if there is one.
+pub(super) fn versions() -> Result<Option<String>> {
+    let python = interpreter(&here().join("venv"));
+    if !python.is_file() {
+        return Ok(None);
+    }
+    let output = Command::new(&python).args(["-c", VERSIONS_SCRIPT]).output();
+    let output = output.with_context(|| format!("cannot run `{}`", python.display()))?;
+    ensure!(output.status.success(), "versions.py failed: {}", String::from_utf8_lossy(&output.stderr));
+    // As the file has them that is compared with it.
+    Ok(Some(String::from_utf8(output.stdout)?.replace("\r\n", "\n")))
+}
+
+fn interpreter(venv: &Path) -> PathBuf {
+    venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
 /// Returns a Python that has `onnx`.
 fn python(here: &Path) -> Result<PathBuf> {
     fs::create_dir_all(here)?;
     let venv = here.join("venv");
-    let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let python = interpreter(&venv);
     if !python.is_file() {
         workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
             .context("the cases are made by Python; install it, or put them into the target folder")?;

@@ -11,7 +11,7 @@ use tract_onnx::{
     tract_hir::internal::{EvalContext, SymbolValues, TDim, TypedNode, bail, ensure},
 };
 
-use super::nodes::n_uses;
+use super::{nodes::n_uses, whole_range::WholeRange};
 
 /// Bytes of one tensor; more for one micro-batch is a damaged or hostile model.
 pub(super) const MAX_TENSOR_BYTES: u64 = 2 << 30;
@@ -84,7 +84,7 @@ fn check_made(symbols: &SymbolValues, node: &TypedNode, inputs: &TVec<TValue>) -
         );
         Ok(())
     };
-    if node.op_is::<Range>() {
+    if node.op_is::<Range>() || node.op_is::<WholeRange>() {
         // Not every length fits in what a shape is made of.
         let number = |idx: usize| inputs[idx].cast_to_scalar::<f64>();
         if let (Ok(start), Ok(end), Ok(step)) = (number(0), number(1), number(2)) {

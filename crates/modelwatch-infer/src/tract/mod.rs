@@ -50,6 +50,7 @@ mod tensorflow;
 mod tf_ops;
 mod tflite;
 mod versions;
+mod whole_range;
 mod widened;
 mod wire;
 mod wired;

@@ -5,6 +5,7 @@
 //! `Reduce` with the sum adds integers in 32 bits: see [`super::reductions`]. What gives or takes places is in [`super::places`].
 //! `QuantizeLinear` adds the zero point to integers of 32 bits, which go around where a number is beyond them.
 //! `DynamicQuantizeLinear` makes integers of NaN that say nothing of it.
+//! `Range` counts integers of 64 bits in double precision: see [`super::whole_range`].
 //! What computes with lengths of axes cuts numbers to 32 bits: see [`lengths`].
 //! `Scan`, which recurrent layers are made of, begins a run with what it remembers of the last one.
 //! Some functions have no form for double precision, or overflow: see [`super::double`] and [`super::widened`].
@@ -30,7 +31,7 @@ use tract_onnx::{
 
 use super::{
     apart, axes::reduced, double::Double, dynamic_product::Quantization, integer_product::IntegerProduct, lengths,
-    places, reductions::Fold, widened::Widened,
+    places, reductions::Fold, whole_range::WholeRange, widened::Widened,
 };
 
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
@@ -58,6 +59,9 @@ pub(super) fn repair(model: &mut TypedModel) {
             node.op = Box::new(DynamicQuantize);
         }
         if let Some(it) = Widened::of(node) {
+            node.op = Box::new(it);
+        }
+        if let Some(it) = WholeRange::of(node) {
             node.op = Box::new(it);
         }
         if let Some(it) = IntegerProduct::of(node) {

@@ -11,9 +11,12 @@ use tract_onnx::{
 };
 
 use super::arrays::{concat, elements, full, reshape};
-use crate::tract::interpreter::{
-    call::{Call, array},
-    value::{Value, checked_len},
+use crate::tract::{
+    interpreter::{
+        call::{Call, array},
+        value::{Value, checked_len},
+    },
+    whole_range,
 };
 
 /// `start, start + step, …` up to `limit`; the operands may be scalars or hold one element.
@@ -30,11 +33,7 @@ pub(super) fn range(call: &Call<'_>) -> TractResult<Vec<Value>> {
     }
     let whole = |idx: usize| call.maybe_scalar::<i64>(idx)?.with_context(|| format!("input {idx} is missing"));
     let (start, limit, step) = (whole(0)?, whole(1)?, whole(2)?);
-    ensure!(step != 0, "a range by {step} has no end");
-    // Of those that differ by more than the largest integer, too.
-    let distance = if step > 0 { i128::from(limit) - i128::from(start) } else { i128::from(start) - i128::from(limit) };
-    let n = distance.max(0).unsigned_abs().div_ceil(u128::from(step.unsigned_abs()));
-    let n = checked_len(&[usize::try_from(n).unwrap_or(usize::MAX)])?;
+    let n = checked_len(&[usize::try_from(whole_range::count(start, limit, step)?).unwrap_or(usize::MAX)])?;
     let values: Vec<i64> = (0..n as i64).map(|it| start.wrapping_add(it.wrapping_mul(step))).collect();
     Ok(vec![tensor1(&values).cast_to_dt(datum_type)?.into_owned().into()])
 }

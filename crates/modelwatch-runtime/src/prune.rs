@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     checkpoint::{CheckpointError, verify},
     profile::kept,
-    retain::{Facts, MayBeAt, Retention, retain},
+    retain::{Facts, MayBeAt, Retention, in_place_of_others, retain},
 };
 
 /// One entry of the log names at most so many.
@@ -24,8 +24,8 @@ pub(crate) const MAX_REMOVED: usize = 10_000;
 ///
 /// What `may_be_at` says of refs and checkpoints is what a rollback asks too; see [`refuses`](crate::refs::refuses).
 ///
-/// Where something would go, the checkpoints that refs could go back to are read and verified, since one that is
-/// damaged must not be the reason to let another one go.
+/// Where something would go, the checkpoints that stay in its place are read and verified: those that refs could go back to, and
+/// those that a rule counts. One that is damaged must not be the reason to let another one go.
 ///
 /// # Errors
 /// When the store cannot be read for the moment, when the lineage's log is damaged, so that nobody can tell what is in use,
@@ -46,20 +46,18 @@ pub fn plan(
     let mut verified = BTreeSet::new();
     loop {
         let res = retain(history, &facts, policy, now, may_be_at);
-        if res.iter().all(Retention::stays) {
+        let places = in_place_of_others(&res, history, &facts, policy).into_iter();
+        let places: Vec<_> = places.filter(|it| !verified.contains(*it)).cloned().collect();
+        if places.is_empty() {
             return Ok(res);
         }
-        let targets: Vec<_> = res.iter().filter(|it| it.is_target() && !verified.contains(&it.id)).collect();
-        if targets.is_empty() {
-            return Ok(res);
-        }
-        for it in targets {
-            verified.insert(it.id.clone());
-            let res = verify(store, host, &it.id);
+        for id in places {
+            let res = verify(store, host, &id);
             if host.is_cancelled() {
                 return Err(host.cancelled().into());
             }
-            let facts = facts.entry(it.id.clone()).or_default();
+            let facts = facts.entry(id.clone()).or_default();
+            verified.insert(id);
             match res {
                 Ok(()) => facts.unreadable = false,
                 Err(CheckpointError::Store(e)) if is_lost(e.kind) => facts.damaged = true,

@@ -6,6 +6,9 @@
 //! Deliberately not here: removing, which is [`prune`](crate::prune)'s, and which first holds the time against the
 //! store's clock.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt, mem,
@@ -25,8 +28,15 @@ pub struct Facts {
     pub metrics: BTreeMap<String, f64>,
     /// What is in it cannot be told.
     pub unreadable: bool,
-    /// Its bytes do not verify, so that it is no place to go back to.
+    /// Its bytes do not verify, so that it stands in for no other one.
     pub damaged: bool,
+}
+
+impl Facts {
+    /// Returns whether it can take a place that another one would have otherwise.
+    fn is_clear(&self) -> bool {
+        !self.damaged && !self.unreadable
+    }
 }
 
 /// A checkpoint and why it stays.
@@ -47,11 +57,6 @@ impl Retention {
     pub fn stays(&self) -> bool {
         !self.reasons.is_empty()
     }
-
-    /// Returns whether it stays as a place to go back to.
-    pub(crate) fn is_target(&self) -> bool {
-        self.reasons.iter().any(|it| matches!(it, Reason::LastKnownGood | Reason::RollbackTarget { .. }))
-    }
 }
 
 /// A reason to keep a checkpoint.
@@ -61,6 +66,8 @@ impl Retention {
 pub enum Reason {
     /// It is the newest: what `latest` is at.
     Latest,
+    /// It is the newest that is not known to be damaged, where the newest of all is.
+    LatestSound,
     /// It is the last known good one.
     LastKnownGood,
     /// A ref is at it.
@@ -77,6 +84,8 @@ pub enum Reason {
     Young,
     /// Nobody can tell what it is.
     Unreadable,
+    /// Its bytes do not verify. A repair may bring them back, and it takes no other one's place.
+    Damaged,
     /// `last`: it is among the newest.
     Last {
         /// Its place, 1 for the newest.
@@ -104,11 +113,13 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Latest => f.write_str("newest"),
+            Self::LatestSound => f.write_str("newest that is not damaged"),
             Self::LastKnownGood => f.write_str("last known good"),
             Self::Ref { name } => write!(f, "ref {name}"),
             Self::RollbackTarget { name } => write!(f, "{name} could go back to it"),
             Self::Young => f.write_str("within the grace period"),
             Self::Unreadable => f.write_str("cannot be read"),
+            Self::Damaged => f.write_str("damaged"),
             Self::Last { place } => write!(f, "number {place} of the last"),
             Self::Best { metric, value, place } => write!(f, "number {place} by {metric} ({value})"),
             Self::EverySteps { step } => write!(f, "step {step}"),
@@ -124,6 +135,7 @@ pub type MayBeAt<'a> = dyn Fn(&str, &CheckpointId) -> bool + 'a;
 ///
 /// Kept whatever the policy says: the newest, the last known good one, what a ref is at and what it could go
 /// back to, passing over those that are damaged and at which it may not be, and what is younger than the grace period.
+/// What is known to be damaged, or cannot be read, stays too, and no rule counts it.
 /// A checkpoint of which there are no facts has none, and is kept by rules that need none.
 pub fn retain(
     history: &History,
@@ -148,8 +160,12 @@ pub fn retain(
         if facts.unreadable {
             it.reasons.push(Reason::Unreadable);
         }
+        if facts.damaged {
+            it.reasons.push(Reason::Damaged);
+        }
     }
-    for (place, it) in (1..=policy.last.unwrap_or(0)).zip(res.iter_mut().rev()) {
+    let clear = res.iter_mut().zip(&facts).rev().filter(|it| it.1.is_clear());
+    for (place, (it, _)) in (1..=policy.last.unwrap_or(0)).zip(clear) {
         it.reasons.push(Reason::Last { place });
     }
     for it in &policy.best {
@@ -166,6 +182,37 @@ pub fn retain(
         }
     }
     res
+}
+
+/// Returns the checkpoints that are to be verified before the others of a plan go, newest first: those in whose place one that
+/// goes would stay, were they damaged.
+pub(crate) fn in_place_of_others<'a>(
+    plan: &'a [Retention],
+    history: &History,
+    facts: &BTreeMap<CheckpointId, Facts>,
+    policy: &Keep,
+) -> Vec<&'a CheckpointId> {
+    let none = Facts::default();
+    let of = |id: &CheckpointId| facts.get(id).unwrap_or(&none);
+    let going = || plan.iter().zip(history.checkpoints()).filter(|(it, _)| !it.stays()).map(|it| it.1);
+    if going().next().is_none() {
+        return Vec::new();
+    }
+    let span = |step: u64| policy.every_steps.and_then(|every| step.checked_div(every));
+    let spans: BTreeSet<_> = going().filter_map(|it| span(of(&it.id).step?)).collect();
+    let is_measured = |name: &str| going().any(|it| metric(it, of(&it.id), name).is_some());
+    let measured: BTreeSet<_> = policy.best.iter().map(|it| it.metric.as_str()).filter(|it| is_measured(it)).collect();
+    let is_place = |reason: &Reason| match reason {
+        Reason::Latest
+        | Reason::LatestSound
+        | Reason::LastKnownGood
+        | Reason::RollbackTarget { .. }
+        | Reason::Last { .. } => true,
+        Reason::Best { metric, .. } => measured.contains(metric.as_str()),
+        Reason::EverySteps { step } => span(*step).is_some_and(|it| spans.contains(&it)),
+        Reason::Ref { .. } | Reason::Young | Reason::Unreadable | Reason::Damaged | Reason::Within => false,
+    };
+    plan.iter().rev().filter(|it| it.reasons.iter().any(is_place)).map(|it| &it.id).collect()
 }
 
 /// Returns what a metric of the checkpoint is: what the newest run that measured it found, else what its training
@@ -204,6 +251,9 @@ fn always(history: &History, facts: &[&Facts], may_be_at: &MayBeAt<'_>, res: &mu
     if let Some(it) = history.checkpoints().last() {
         keep(&it.id, Reason::Latest);
     }
+    if let Some(at) = facts.iter().rposition(|it| it.is_clear()).filter(|at| at + 1 < facts.len()) {
+        keep(&history.checkpoints()[at].id, Reason::LatestSound);
+    }
     let is_clear = |id: &CheckpointId| positions.get(id).is_some_and(|&at| !facts[at].unreadable);
     for id in up_to_first(history.known_good().filter(|it| is_sound(it)), is_clear) {
         keep(id, Reason::LastKnownGood);
@@ -231,7 +281,7 @@ fn up_to_first<'a>(
 }
 
 fn best(rule: &Best, all: &[CheckpointSummary], facts: &[&Facts], res: &mut [Retention]) {
-    let values = all.iter().zip(facts).enumerate();
+    let values = all.iter().zip(facts).enumerate().filter(|(_, (_, facts))| facts.is_clear());
     let mut values: Vec<(usize, f64)> =
         values.filter_map(|(at, (it, facts))| Some((at, metric(it, facts, &rule.metric)?))).collect();
     values.sort_by(|(a, x), (b, y)| {
@@ -250,7 +300,7 @@ fn best(rule: &Best, all: &[CheckpointSummary], facts: &[&Facts], res: &mut [Ret
 /// In each span of so many steps the one with the smallest step stays; of equals, as after a restart, the newest.
 fn every_steps(every: u64, facts: &[&Facts], res: &mut [Retention]) {
     let mut first: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
-    for (at, facts) in facts.iter().enumerate() {
+    for (at, facts) in facts.iter().enumerate().filter(|it| it.1.is_clear()) {
         let Some(step) = facts.step else { continue };
         let Some(span) = step.checked_div(every) else { continue };
         let kept = first.entry(span).or_insert((step, at));
@@ -260,232 +310,5 @@ fn every_steps(every: u64, facts: &[&Facts], res: &mut [Retention]) {
     }
     for (step, at) in first.into_values() {
         res[at].reasons.push(Reason::EverySteps { step });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use modelwatch_sdk::store::{LogEntry, LogEvent, ROLLBACK, VerdictRecord};
-
-    use super::*;
-
-    const DAY: u64 = 86_400;
-    const NOW: u64 = 1_000 * DAY;
-
-    fn id(at: usize) -> CheckpointId {
-        CheckpointId::parse(&format!("{at:064x}")).unwrap()
-    }
-
-    fn nothing() -> Keep {
-        Keep { last: None, best: Vec::new(), every_steps: None, within: None, grace: Duration::ZERO, prune: false }
-    }
-
-    /// A lineage with one checkpoint for each time.
-    fn lineage(times: &[u64]) -> History {
-        let mut res = History::default();
-        for (at, &time) in times.iter().enumerate() {
-            res.push(LogEntry { seq: at as u64 + 1, time, event: LogEvent::Commit { id: id(at) } });
-        }
-        res
-    }
-
-    fn push(history: &mut History, event: LogEvent) {
-        history.push(LogEntry { seq: history.last_seq() + 1, time: 0, event });
-    }
-
-    fn judge(history: &mut History, at: usize, verdict: &str, metrics: &[(&str, f64)]) {
-        let verdict = VerdictRecord {
-            verdict: verdict.to_owned(),
-            pipeline: "p".to_owned(),
-            run_id: "r".to_owned(),
-            metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
-            blessing: None,
-        };
-        push(history, LogEvent::Verdict { id: id(at), verdict });
-    }
-
-    fn move_ref(history: &mut History, name: &str, at: usize) {
-        let from = history.get_ref(name).cloned().filter(|_| name != "latest");
-        push(history, LogEvent::SetRef { name: name.to_owned(), from, to: id(at), reason: String::new() });
-    }
-
-    fn accuracies(values: &[f64]) -> BTreeMap<CheckpointId, Facts> {
-        let facts = |value: f64| Facts { metrics: [("accuracy".to_owned(), value)].into(), ..Facts::default() };
-        values.iter().enumerate().map(|(at, &it)| (id(at), facts(it))).collect()
-    }
-
-    fn by_accuracy(mode: Mode, n: u64) -> Keep {
-        Keep { best: vec![Best { metric: "accuracy".to_owned(), mode, n }], ..nothing() }
-    }
-
-    /// Returns what stays and why, as text.
-    fn kept(history: &History, facts: &BTreeMap<CheckpointId, Facts>, policy: &Keep) -> Vec<(usize, String)> {
-        let all = retain(history, facts, policy, NOW, &|_, _| true);
-        assert_eq!(all.len(), history.checkpoints().len());
-        let texts = |it: &Retention| it.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let stays = all.iter().enumerate().filter(|(_, it)| it.stays());
-        stays.map(|(at, it)| (at, texts(it))).collect()
-    }
-
-    fn owned(list: &[(usize, &str)]) -> Vec<(usize, String)> {
-        list.iter().map(|(at, text)| (*at, (*text).to_owned())).collect()
-    }
-
-    #[test]
-    fn what_is_in_use_stays_whatever_the_policy_says() {
-        let mut history = lineage(&[0; 8]);
-        judge(&mut history, 1, "pass", &[]);
-        judge(&mut history, 2, "pass", &[]);
-        judge(&mut history, 4, "pass", &[]);
-        judge(&mut history, 5, "fail", &[]);
-        move_ref(&mut history, "production", 1);
-        move_ref(&mut history, "production", 5);
-        move_ref(&mut history, "pinned", 0);
-        let expected = owned(&[
-            (0, "ref pinned"),
-            (1, "production could go back to it"),
-            (4, "last known good"),
-            (5, "ref production"),
-            (7, "newest"),
-        ]);
-        assert_eq!(kept(&history, &BTreeMap::new(), &nothing()), expected);
-    }
-
-    #[test]
-    fn what_a_ref_was_rolled_back_from_is_no_place_to_go_back_to() {
-        let mut history = lineage(&[0; 5]);
-        for at in [0, 1, 2, 3] {
-            judge(&mut history, at, "pass", &[]);
-        }
-        move_ref(&mut history, "production", 1);
-        move_ref(&mut history, "production", 2);
-        let (name, reason) = ("production".to_owned(), ROLLBACK.to_owned());
-        push(&mut history, LogEvent::SetRef { name, from: Some(id(2)), to: id(1), reason });
-        let expected = owned(&[
-            (0, "production could go back to it"),
-            (1, "ref production"),
-            (3, "last known good"),
-            (4, "newest"),
-        ]);
-        assert_eq!(kept(&history, &BTreeMap::new(), &nothing()), expected);
-    }
-
-    #[test]
-    fn what_is_damaged_is_no_place_to_go_back_to() {
-        let mut history = lineage(&[0; 5]);
-        for at in [0, 1, 2] {
-            judge(&mut history, at, "pass", &[]);
-        }
-        move_ref(&mut history, "production", 3);
-        let damaged = Facts { damaged: true, ..Facts::default() };
-        let facts = BTreeMap::from([(id(2), damaged)]);
-        let expected =
-            owned(&[(1, "last known good, production could go back to it"), (3, "ref production"), (4, "newest")]);
-        assert_eq!(kept(&history, &facts, &nothing()), expected);
-    }
-
-    #[test]
-    fn what_cannot_be_read_for_now_stays_and_so_does_what_stands_in_for_it() {
-        let mut history = lineage(&[0; 5]);
-        for at in [0, 1, 2] {
-            judge(&mut history, at, "pass", &[]);
-        }
-        move_ref(&mut history, "production", 3);
-        let unclear = Facts { unreadable: true, ..Facts::default() };
-        let expected = owned(&[
-            (1, "last known good, production could go back to it"),
-            (2, "last known good, production could go back to it, cannot be read"),
-            (3, "ref production"),
-            (4, "newest"),
-        ]);
-        assert_eq!(kept(&history, &BTreeMap::from([(id(2), unclear)]), &nothing()), expected);
-    }
-
-    #[test]
-    fn the_last_ones_stay_by_the_log_not_by_the_clock() {
-        let history = lineage(&[900 * DAY, 1, 2, 3]);
-        let expected = owned(&[(2, "number 2 of the last"), (3, "newest, number 1 of the last")]);
-        assert_eq!(kept(&history, &BTreeMap::new(), &Keep { last: Some(2), ..nothing() }), expected);
-        let all = Keep { last: Some(u64::MAX), ..nothing() };
-        assert_eq!(kept(&history, &BTreeMap::new(), &all).len(), 4);
-    }
-
-    #[test]
-    fn nan_is_never_the_best_and_of_equals_the_newer_stays() {
-        let history = lineage(&[0; 7]);
-        let facts = accuracies(&[0.9, f64::NAN, 0.9, f64::INFINITY, 0.5, f64::NEG_INFINITY]);
-        let best = |mode, n| kept(&history, &facts, &by_accuracy(mode, n));
-        assert_eq!(best(Mode::Max, 1), owned(&[(2, "number 1 by accuracy (0.9)"), (6, "newest")]));
-        assert_eq!(best(Mode::Min, 1), owned(&[(4, "number 1 by accuracy (0.5)"), (6, "newest")]));
-        let expected = owned(&[
-            (0, "number 2 by accuracy (0.9)"),
-            (2, "number 1 by accuracy (0.9)"),
-            (4, "number 3 by accuracy (0.5)"),
-            (6, "newest"),
-        ]);
-        assert_eq!(best(Mode::Max, 100), expected);
-        let zeros = accuracies(&[0.0, -0.0]);
-        assert_eq!(kept(&lineage(&[0; 3]), &zeros, &by_accuracy(Mode::Max, 1))[0].0, 1);
-    }
-
-    #[test]
-    fn what_a_run_measured_outweighs_what_the_training_said() {
-        let mut history = lineage(&[0; 3]);
-        judge(&mut history, 0, "pass", &[("accuracy", 0.8)]);
-        judge(&mut history, 0, "error", &[]);
-        judge(&mut history, 1, "fail", &[("accuracy", 0.3)]);
-        let facts = accuracies(&[0.1, 0.99, 0.0]);
-        let it = kept(&history, &facts, &by_accuracy(Mode::Max, 1));
-        assert_eq!(it, owned(&[(0, "last known good, number 1 by accuracy (0.8)"), (2, "newest")]));
-    }
-
-    #[test]
-    fn one_of_every_so_many_steps_stays() {
-        let history = lineage(&[0; 8]);
-        let steps = [Some(0), Some(500), Some(1000), Some(1003), Some(1000), Some(2007), None, Some(u64::MAX)];
-        let facts = steps.into_iter().enumerate();
-        let facts = facts.map(|(at, step)| (id(at), Facts { step, ..Facts::default() })).collect();
-        let policy = Keep { every_steps: Some(1000), ..nothing() };
-        let stays: Vec<_> = kept(&history, &facts, &policy).into_iter().map(|it| it.0).collect();
-        assert_eq!(stays, [0, 4, 5, 7]);
-    }
-
-    #[test]
-    fn what_is_young_stays_and_the_future_is_young() {
-        let history = lineage(&[NOW - DAY, NOW - DAY + 1, NOW + 500 * DAY, NOW - 3 * DAY]);
-        let grace = Keep { grace: Duration::from_secs(DAY), ..nothing() };
-        // The last one is from a clock that was set back: it is no older than what was stored before it.
-        let expected = owned(&[
-            (1, "within the grace period"),
-            (2, "within the grace period"),
-            (3, "newest, within the grace period"),
-        ]);
-        assert_eq!(kept(&history, &BTreeMap::new(), &grace), expected);
-        let within = Keep { within: Some(Duration::from_secs(DAY)), ..nothing() };
-        assert_eq!(kept(&history, &BTreeMap::new(), &within).len(), 3);
-        assert!(is_within(u64::MAX, Duration::ZERO, 0) && !is_within(0, Duration::ZERO, u64::MAX));
-    }
-
-    #[test]
-    fn what_cannot_be_read_stays() {
-        let facts = BTreeMap::from([(id(0), Facts { unreadable: true, ..Facts::default() })]);
-        assert_eq!(kept(&lineage(&[0; 2]), &facts, &nothing()), owned(&[(0, "cannot be read"), (1, "newest")]));
-        assert!(kept(&History::default(), &facts, &nothing()).is_empty());
-    }
-
-    #[test]
-    fn a_place_to_go_back_to_that_the_ref_may_be_at_stays_too() {
-        let mut history = lineage(&[0; 5]);
-        for at in 0..5 {
-            judge(&mut history, at, "pass", &[]);
-        }
-        move_ref(&mut history, "production", 4);
-        let kept = |may_be_at: &MayBeAt<'_>| -> Vec<usize> {
-            let all = retain(&history, &BTreeMap::new(), &nothing(), NOW, may_be_at);
-            all.iter().enumerate().filter(|it| it.1.stays()).map(|it| it.0).collect()
-        };
-        assert_eq!(kept(&|_, _| true), [3, 4]);
-        assert_eq!(kept(&|name, it| name == "production" && *it == id(1)), [1, 3, 4]);
-        assert_eq!(kept(&|_, _| false), [3, 4]);
     }
 }

@@ -73,6 +73,28 @@ fn pruning_says_why_each_one_stays_or_goes() {
     }
 }
 
+#[test]
+fn a_damaged_checkpoint_is_no_reason_to_remove_a_sound_one() {
+    let project = Project::new();
+    let packs = || crate::support::walk(&project.path().join("store/packs"));
+    let ids = stored(&project, 2);
+    let before = packs();
+    // Large enough for its middle to be in what is read.
+    let noise: Vec<u8> = (0..4096_u32).map(|it| (it.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(project.path().join("m.bin"), noise).unwrap();
+    let put = project.modelwatch(&["store", "--store", "store", "put", "m.bin", "digits"]);
+    let newest = put.out.trim();
+    crate::support::flip_a_bit(&packs().into_iter().find(|it| !before.contains(it)).unwrap());
+    project.write("pipeline.toml", &policy("keep = { last = 1, grace = '0s' }"));
+    let pruned = json(&store(&project, &["prune", "--json"]));
+    let why: Vec<_> = pruned["checkpoints"].as_array().unwrap().iter().map(|it| it["why"].to_string()).collect();
+    let sound = r#"["newest that is not damaged","number 1 of the last"]"#;
+    assert_eq!(why, ["[]", sound, r#"["newest","damaged"]"#], "{pruned:#}");
+    assert_eq!(store(&project, &["get", &format!("digits@b3:{newest}"), "damaged"]).code, 3);
+    let get = store(&project, &["get", &format!("digits@b3:{}", ids[1]), "sound"]);
+    assert_eq!(get.code, 0, "{}", get.err);
+}
+
 /// Publishes a hand-off of that step and loss.
 fn publish(project: &Project, step: u64, loss: &str) -> String {
     let name = format!("step-{step}");

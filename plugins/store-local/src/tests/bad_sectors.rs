@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io, sync::Mutex};
 
-use modelwatch_config::Keep;
+use modelwatch_config::{Best, Keep, Mode};
 use modelwatch_runtime::{checkpoint::CheckpointError, prune};
 use modelwatch_sdk::{
     store::{CollectOptions, RepairReport, VerdictRecord},
@@ -339,9 +339,17 @@ fn what_is_missing_only_when_it_is_first_asked_for_is_there() {
     }
 }
 
-/// What a device gives back tomorrow is no reason to let go of what it does not give back today; wrong bytes are.
+/// Changes a byte of a pack in what only its checkpoint has.
+fn spoil(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.len() / 8 * 7;
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// What a device does not give back today, or gives back wrong, is no reason to let go of it, nor of what stands in for it.
 #[test]
-fn a_bad_sector_lets_no_checkpoint_go_and_wrong_bytes_do() {
+fn neither_a_bad_sector_nor_wrong_bytes_let_a_checkpoint_go() {
     let dir = scratch();
     let store = open(dir.path());
     let verdict = passed("1");
@@ -370,9 +378,66 @@ fn a_bad_sector_lets_no_checkpoint_go_and_wrong_bytes_do() {
     let closed = Bad { files: own[1..2].iter().cloned().collect(), error: Some(Errno::ACCESS), ..Bad::default() };
     let e = plan(&open_bad(dir.path(), Arc::new(closed), None).unwrap()).unwrap_err();
     assert!(matches!(&e, CheckpointError::Store(e) if e.kind == ErrorKind::Io), "{e}");
-    let mut bytes = fs::read(&own[1]).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&own[1], bytes).unwrap();
-    assert_eq!(stay(&open(dir.path())), [ids[0].clone(), ids[2].clone()]);
+    spoil(&own[1]);
+    assert_eq!(stay(&open(dir.path())), ids);
+}
+
+/// Without verdicts too, the last checkpoints that can be read stay, whatever the rule that damaged ones would fill.
+#[test]
+fn damaged_checkpoints_let_no_sound_one_go() {
+    let keep = |rule: &str| -> Keep {
+        let nothing =
+            Keep { last: None, best: Vec::new(), every_steps: None, within: None, grace: Duration::ZERO, prune: false };
+        match rule {
+            "last" => Keep { last: Some(2), ..nothing },
+            "best" => Keep { best: vec![Best { metric: "accuracy".into(), mode: Mode::Max, n: 1 }], ..nothing },
+            "steps" => Keep { every_steps: Some(100), ..nothing },
+            _ => nothing,
+        }
+    };
+    // Of five, the newer are the better, and those of these places are damaged.
+    for (rule, damaged, stays) in [
+        ("last", &[4][..], &[2, 3, 4][..]),
+        ("last", &[3, 4], &[1, 2, 3, 4]),
+        ("last", &[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]),
+        ("best", &[3, 4], &[2, 3, 4]),
+        ("steps", &[0, 4], &[0, 1, 3, 4]),
+        ("newest", &[3, 4], &[2, 3, 4]),
+        ("newest", &[], &[4]),
+    ] {
+        let dir = scratch();
+        let store = open(dir.path());
+        let [mut before, mut own] = [Vec::new(), Vec::new()];
+        let ids: Vec<_> = (0..5)
+            .map(|step| {
+                let id = commit(&store, "digits", step).unwrap();
+                let packs = files(dir.path(), "/packs/");
+                own.push(packs.iter().find(|it| !before.contains(*it)).unwrap().clone());
+                before = packs;
+                if rule == "best" {
+                    let verdict = VerdictRecord {
+                        verdict: "fail".into(),
+                        metrics: [("accuracy".to_owned(), step as f64)].into(),
+                        ..passed("1")
+                    };
+                    store.record_verdict("digits", &id, &verdict).unwrap();
+                }
+                id
+            })
+            .collect();
+        drop(store);
+        damaged.iter().for_each(|&at| spoil(&own[at]));
+        // Nothing is removed by a clock that is not the store's.
+        let settings = Settings { clock: now, ..settings() };
+        let store = open_with(dir.path(), Arc::new(Fast), MANNERS, settings).unwrap();
+        let history = store.history("digits").unwrap();
+        let plan = prune::plan(&store, &(), &history, &keep(rule), now(), &|_, _| true).unwrap();
+        let found: Vec<_> = (0..5).filter(|&at| plan[at].stays()).collect();
+        assert_eq!(found, stays, "{rule}: {damaged:?}");
+        prune::remove(&store, &(), "digits", &plan, "").unwrap();
+        store.collect(&(), &CollectOptions { grace: 0, dry_run: false }).unwrap();
+        for &at in stays.iter().filter(|at| !damaged.contains(at)) {
+            check_content(&store, &ids[at], at as u64).unwrap();
+        }
+    }
 }

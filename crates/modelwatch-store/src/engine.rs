@@ -208,16 +208,17 @@ impl CheckpointStore for Engine {
         reason: &str,
     ) -> Result<()> {
         check_name("ref", name)?;
+        if name == "latest" {
+            // Set once, it would stay there, whatever is stored next.
+            return Err(Error::input("`latest` is always the newest checkpoint").with_help("choose another name"));
+        }
         self.append(lineage, |it| {
             let history = it.history();
             if !history.contains(id) {
                 return Err(self.no_such(lineage, id));
             }
             let current = history.get_ref(name);
-            // `latest` moves by itself until it is set for the first time, so that "does not exist yet" and
-            // "is the newest" are both true of it.
-            let is_implied = history.refs().all(|it| it.0 != name);
-            if current != expected && !(is_implied && expected.is_none()) {
+            if current != expected {
                 return Err(moved(lineage, name, current));
             }
             let (name, from) = (name.to_owned(), expected.cloned());

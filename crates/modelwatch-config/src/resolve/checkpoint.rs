@@ -87,7 +87,7 @@ pub(super) fn will_be_made(
         return;
     }
     let own = checkpoint.map(CheckpointSource::lineage);
-    let moved: Vec<_> = on.refs_of_passed().collect();
+    let moved: Vec<_> = on.refs_of_passed().filter(|it| *it != LATEST).collect();
     let is_made = match &spec.selector {
         Selector::Ref(name) if moved.is_empty() => on.refs_of_others().all(|it| it != name),
         Selector::Ref(name) => name == LATEST || moved.contains(&name.as_str()),

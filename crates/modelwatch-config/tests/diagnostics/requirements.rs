@@ -262,6 +262,9 @@ fn a_baseline_that_may_be_missing_is_one_that_the_pipeline_makes() {
         assert!(optional("digits@rejected", rest).contains("E0029"), "{rest}");
     }
     assert!(!optional("digits@other", &format!("{rejects}[on.pass]\nmove = \"good\"\n")).contains("digits@rejected"));
+    // What nothing may move is no remedy.
+    let latest = optional("other@good", &format!("{import}[on.pass]\nmove = [\"latest\"]\n"));
+    assert!(latest.contains("E0027") && !latest.contains("digits@latest"), "{latest}");
     // With a checkpoint that is not read nothing can be said.
     assert!(!optional("other@good", "[chekpoint]\n").contains("E0029"));
     insta::assert_snapshot!(optional("digits@prod", &moves), @r##"

@@ -410,9 +410,7 @@ fn set(
     if other != lineage {
         return Err(Wrong(format!("`{text}` is of lineage `{other}`, `{target}` of `{lineage}`")).into());
     }
-    if name == "latest" {
-        return Err(Wrong("`latest` is always the newest checkpoint; choose another name".to_owned()).into());
-    }
+    movable(&name)?;
     checkpoint::verify(store, host, &id)?;
     // Where the end of the log is damaged nobody can tell where the ref is, nor whether it is set.
     let before = whole_history(store, &lineage)?;
@@ -452,6 +450,7 @@ fn rollback(
     how: &How<'_>,
 ) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
+    movable(&name)?;
     let history = whole_history(store, &lineage)?;
     let rules = of_pipeline.map_or_else(RefRules::default, |it| it.1.ref_rules(&name));
     if let Some(why) = refs::flaps(&rules, &history, &name, prune::seconds_now()).filter(|_| !how.force) {
@@ -462,7 +461,7 @@ fn rollback(
     let rollback = Rollback { history: &history, name: &name, from, rules: &rules, config: &config };
     let found = refs::way_back(store, host, &rollback)?;
     for it in &found.skipped {
-        output::error(&format!("passed over {}: {}", it.id.short(), it.why));
+        output::note(&format!("passed over {}: {}", it.id.short(), it.why));
     }
     let Some(to) = found.to else {
         bail!(
@@ -475,6 +474,14 @@ fn rollback(
     store.set_ref(&lineage, &name, &to, Some(from), &reason).map_err(explained)?;
     output::print(&format!("{target} went from {} to {}", from.short(), to.short()))?;
     Ok(Code::OK)
+}
+
+/// Fails for the ref that nobody moves.
+fn movable(name: &str) -> anyhow::Result<()> {
+    if name == "latest" {
+        return Err(Wrong("`latest` is always the newest checkpoint; choose another name".to_owned()).into());
+    }
+    Ok(())
 }
 
 fn unset(store: &dyn CheckpointStore, target: &str, reason: &str) -> anyhow::Result<Code> {

@@ -359,6 +359,36 @@ fn a_rollback_goes_only_where_the_ref_could_be_set() {
 }
 
 #[test]
+fn what_a_rollback_passes_over_is_no_error_and_latest_goes_nowhere() {
+    let project = Project::new();
+    let packs = || crate::support::walk(&project.path().join("store/packs"));
+    let mut before = Vec::new();
+    for model in ["e06", "e07", "e08"] {
+        let (code, record) = project.run(&gate(model, "[on.pass]\nmove = ['production']"));
+        assert_eq!(code, 0, "{record:#}");
+        if model == "e07" {
+            packs().iter().filter(|it| !before.contains(*it)).for_each(|it| crate::support::flip_a_bit(it));
+        }
+        before = packs();
+    }
+    let back = store(&project, &["rollback", "digits@production"]);
+    assert_eq!(back.code, 0, "{}", back.err);
+    assert!(back.err.contains("passed over") && !back.err.contains("error"), "{}", back.err);
+    let newest = || store(&project, &["show", "digits@latest", "--json"]).out;
+    let at = newest();
+    for command in [&["rollback", "digits@latest"][..], &["set", "digits@latest", "digits@production"]] {
+        let refused = store(&project, command);
+        assert_eq!(refused.code, 2, "{}", refused.out);
+        assert!(
+            refused.err.contains("`latest` is always the newest checkpoint; choose another name"),
+            "{}",
+            refused.err
+        );
+    }
+    assert_eq!(newest(), at);
+}
+
+#[test]
 fn what_stands_in_for_a_checkpoint_is_said() {
     let project = Project::new();
     let (_, good) = project.run(&gate("e07", "[on.pass]\nmove = ['production']"));

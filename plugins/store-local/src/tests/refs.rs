@@ -33,8 +33,11 @@ fn refs_move_by_compare_and_swap_and_keep_their_history() {
         ]
     );
     assert_eq!(store.get_ref("digits", "latest").unwrap(), Some(b.clone()));
-    store.set_ref("digits", "latest", &a, Some(&b), "pinned").unwrap();
-    assert_eq!(kind(store.set_ref("digits", "latest", &b, None, "")), Some(ErrorKind::Conflict));
+    for expected in [None, Some(&b)] {
+        assert_eq!(kind(store.set_ref("digits", "latest", &a, expected, "pinned")), Some(ErrorKind::Input));
+    }
+    let c = commit(&store, "digits", 3).unwrap();
+    assert_eq!(store.get_ref("digits", "latest").unwrap(), Some(c));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::{
     format::{Digest, MAX_MANIFEST, MAX_PACK, MAX_STORE_FILE, StoreFile},
     keys,
     manifest::StoredManifest,
-    pack,
+    pack::{self, Indexed},
     reader::Reader,
     scrub_log::scrub_logs,
     survey::Folder,
@@ -54,7 +54,7 @@ fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &
 
     let mut needed: BTreeSet<Digest> = BTreeSet::new();
     let mut whole = BTreeSet::new();
-    let mut sizes = BTreeMap::new();
+    let mut indexes = Indexes::default();
     for (lineage, id, manifest) in &checkpoints {
         step()?;
         let bytes = &mut res.bytes;
@@ -64,7 +64,7 @@ fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &
         };
         let read = Reader::load(shared, id, *manifest).and_then(|it| {
             needed.extend(&it.stored().packs);
-            if depth == ScrubDepth::Full { it.verify(&mut on_bytes) } else { fits(shared, it.stored(), &mut sizes) }
+            if depth == ScrubDepth::Full { it.verify(&mut on_bytes) } else { indexes.fit(shared, it.stored()) }
         });
         match read {
             Ok(()) => drop(whole.insert(id)),
@@ -82,7 +82,7 @@ fn look_through(shared: &Arc<Shared>, host: &dyn Host, depth: ScrubDepth, res: &
 
     for digest in packs {
         step()?;
-        if let Err(e) = scrub_pack(shared, digest, depth, &mut res.bytes) {
+        if let Err(e) = scrub_pack(shared, digest, depth, &mut indexes, &mut res.bytes) {
             report(shared, res, if needed.contains(&digest) { e } else { helped(e, SPARE) })?;
         }
     }
@@ -138,14 +138,20 @@ fn scrub_lists(shared: &Shared, host: &dyn Host, res: &mut ScrubReport) -> Resul
     Ok(())
 }
 
-fn scrub_pack(shared: &Shared, digest: Digest, depth: ScrubDepth, bytes: &mut u64) -> Result<()> {
+fn scrub_pack(
+    shared: &Shared,
+    digest: Digest,
+    depth: ScrubDepth,
+    indexes: &mut Indexes,
+    bytes: &mut u64,
+) -> Result<()> {
     let reads_all = match depth {
         ScrubDepth::Fast => false,
         ScrubDepth::Sampled { share, seed } => is_sampled(digest, share, seed),
         ScrubDepth::Full => true,
     };
     if !reads_all {
-        return pack::read_index(shared.blobs.as_ref(), digest).map(drop);
+        return indexes.of(shared, digest).map(drop);
     }
     let key = keys::pack(digest);
     let place = shared.blobs.locate(&key);
@@ -161,29 +167,32 @@ fn is_sampled(digest: Digest, share: f64, seed: u64) -> bool {
     (number as f64) < share * u64::MAX as f64
 }
 
-/// Checks that the packs of a checkpoint are there and long enough, without reading them.
-fn fits(shared: &Shared, stored: &StoredManifest, sizes: &mut BTreeMap<Digest, Option<u64>>) -> Result<()> {
-    for it in stored.chunks() {
-        let located = stored.located(it);
-        for source in [Some(located.source), located.base].into_iter().flatten() {
-            let key = keys::pack(source.pack);
-            let size = match sizes.get(&source.pack) {
-                Some(it) => *it,
-                None => {
-                    let size = shared.blobs.stat(&key)?.map(|it| it.size);
-                    *sizes.entry(source.pack).or_insert(size)
+/// The frames that packs say they have, each read once.
+#[derive(Default)]
+struct Indexes(BTreeMap<Digest, Result<Vec<Indexed>>>);
+
+impl Indexes {
+    fn of(&mut self, shared: &Shared, pack: Digest) -> Result<&[Indexed]> {
+        let read = || pack::read_index(shared.blobs.as_ref(), pack).map(|it| it.1);
+        self.0.entry(pack).or_insert_with(read).as_deref().map_err(|e| e.clone())
+    }
+
+    /// Checks that the packs of a checkpoint are there, and that each says it has the chunks where they are looked for, without
+    /// reading those.
+    fn fit(&mut self, shared: &Shared, stored: &StoredManifest) -> Result<()> {
+        for it in stored.chunks() {
+            let located = stored.located(it);
+            for source in [Some(located.source), located.base].into_iter().flatten() {
+                let frames = self.of(shared, source.pack)?;
+                let found = frames.binary_search_by_key(&source.span.offset, |it| it.span.offset);
+                if !found.is_ok_and(|at| frames[at].span == source.span && frames[at].hash == source.hash) {
+                    let place = shared.blobs.locate(&keys::pack(source.pack));
+                    return Err(errors::corrupt(place, format_args!("does not have the chunk {}", source.hash)));
                 }
-            };
-            match size {
-                None => return Err(errors::corrupt(shared.blobs.locate(&key), "is missing")),
-                Some(it) if source.span.offset + source.span.size > it => {
-                    return Err(errors::corrupt(shared.blobs.locate(&key), format_args!("is cut off at {it} bytes")));
-                }
-                Some(_) => {}
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Takes down what is wrong, or what could not be looked at.

@@ -118,6 +118,39 @@ fn a_sampled_scrub_finds_damage_by_its_share() {
     assert!((5..40).contains(&found(0.1)), "{}", found(0.1));
 }
 
+/// What a pack has is what its index says, not its name: of two that are swapped, neither has what is looked for.
+#[test]
+fn a_fast_scrub_finds_swapped_packs_and_counts_no_checkpoint_that_needs_one() {
+    let memory = Memory::new(true);
+    (1..4).for_each(|step| drop(commit(&open(&memory), "digits", step).unwrap()));
+    let scrub = || open(&memory).scrub(&(), ScrubDepth::Fast).unwrap();
+    let sound = scrub();
+    assert_eq!((sound.checkpoints, sound.damage), (3, Vec::new()));
+    // Of the same size, so that only what is in them tells them apart.
+    let packs = memory.keys("packs/");
+    let twin = |a: &String| packs.iter().find(|b| *b != a && memory.get(b).len() == memory.get(a).len());
+    let (one, other) = packs.iter().find_map(|it| Some((it, twin(it)?))).unwrap();
+    let (of_one, of_other) = (memory.get(one), memory.get(other));
+    memory.put(one, of_other.clone());
+    memory.put(other, of_one.clone());
+    let swapped = scrub();
+    assert_eq!(swapped.checkpoints, 1, "{swapped:?}");
+    for pack in [one, other] {
+        let says = |it: &String| it.contains(pack.as_str()) && it.contains("does not have the chunk");
+        assert!(swapped.damage.iter().any(says), "{swapped:?}");
+    }
+    // An index that fails is one of the checkpoint too.
+    memory.put(other, of_other);
+    let mut cut = of_one;
+    let in_trailer = cut.len() - 20;
+    cut[in_trailer] ^= 1;
+    memory.put(one, cut);
+    let failed = scrub();
+    assert_eq!(failed.checkpoints, 2, "{failed:?}");
+    assert!(failed.damage.iter().all(|it| it.contains(one.as_str()) && it.contains("has a bad index")), "{failed:?}");
+    assert!(failed.damage.iter().any(|it| it.starts_with("the checkpoint `")), "{failed:?}");
+}
+
 #[test]
 fn what_a_save_replaces_goes_to_quarantine() {
     let memory = Memory::new(true);

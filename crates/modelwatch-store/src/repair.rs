@@ -46,7 +46,11 @@ pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairRepo
     go_on(mended, "the lists of garbage", &mut res)?;
     let (mut elsewhere, mut unmended) = (None, BTreeSet::new());
     for lineage in shared.log.lineages()? {
-        let checkpoints = match shared.log.readable(&lineage, |it| Ok(survey::checkpoints(it))) {
+        let survey = |it: &log::Chain| {
+            let cut_after = it.damage().map(|_| it.history().last_seq());
+            Ok((survey::checkpoints(it), cut_after))
+        };
+        let (checkpoints, cut_after) = match shared.log.readable(&lineage, survey) {
             Ok(it) => it,
             Err(e) => {
                 go_on(Err(e), &format!("the checkpoints of `{lineage}`"), &mut res)?;
@@ -56,8 +60,19 @@ pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairRepo
         for (id, manifests) in checkpoints {
             cancelled(host)?;
             let Some(&manifest) = manifests.first() else { continue };
+            // Before anything is put aside.
+            let gone_after = cut_after.filter(|_| is_gone(shared, manifest));
             let mended =
                 mend_checkpoint(shared, host, &lineage, &id, manifest, &mut elsewhere, &mut unmended, &mut res);
+            if let (Some(last), Err(e)) = (gone_after, &mended)
+                && e.is_damage()
+            {
+                let short = id.short();
+                res.unclear.push(format!(
+                    "the checkpoint `{short}` of `{lineage}` is not there; it may have been removed after entry {last}."
+                ));
+                continue;
+            }
             go_on(mended, &format!("the checkpoint `{}` of `{lineage}`", id.short()), &mut res)?;
         }
     }
@@ -119,6 +134,15 @@ fn go_on(mended: Result<()>, what: &str, res: &mut RepairReport) -> Result<()> {
 }
 
 type Elsewhere = HashMap<Digest, Vec<Source>>;
+
+/// Returns whether files of a checkpoint are not there, as those of one that was removed.
+fn is_gone(shared: &Shared, manifest: Digest) -> bool {
+    let is_missing = |key: &str| shared.blobs.stat(key).is_ok_and(|it| it.is_none());
+    match StoredManifest::load(shared.blobs.as_ref(), manifest, shared.chunk_size) {
+        Ok(it) => it.packs.iter().any(|it| is_missing(&keys::pack(*it))),
+        Err(_) => is_missing(&keys::manifest(manifest)),
+    }
+}
 
 #[expect(clippy::too_many_arguments, reason = "what is found out for one checkpoint serves the next")]
 fn mend_checkpoint(

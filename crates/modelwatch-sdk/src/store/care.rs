@@ -82,6 +82,9 @@ pub struct RepairReport {
     pub mended: Vec<String>,
     /// What could not be mended, one sentence each.
     pub lost: Vec<String>,
+    /// What is not there and may have been removed on purpose, one sentence each.
+    #[serde(default)]
+    pub unclear: Vec<String>,
 }
 
 /// How much is stored.

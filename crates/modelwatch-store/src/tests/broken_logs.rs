@@ -100,6 +100,27 @@ fn an_entry_is_put_back_from_a_replica_or_a_segment() {
     }
 }
 
+/// Where the end of a log is damaged, nobody knows what was removed there.
+#[test]
+fn what_was_removed_behind_a_damaged_entry_is_not_said_to_be_lost() {
+    let (memory, ids) = store(0);
+    let open = short(&memory, None);
+    open.remove("digits", &ids[1..2], "pruned").unwrap();
+    open.collect(&(), &CollectOptions { grace: 0, dry_run: false }).unwrap();
+    drop(open);
+    assert_eq!(memory.keys("manifests/").len(), 2);
+    memory.keys(".segment").iter().for_each(|it| drop(memory.take(it)));
+    let key = keys::entry("digits", 4);
+    flip(&memory, &key);
+    let report = short(&memory, None).repair(&()).unwrap();
+    let removed = format!(
+        "the checkpoint `{}` of `digits` is not there; it may have been removed after entry 3.",
+        ids[1].short()
+    );
+    assert_eq!(report.unclear, [removed]);
+    assert!(matches!(&report.lost[..], [it] if it.contains(&key)), "{report:?}");
+}
+
 #[test]
 fn a_segment_that_is_damaged_is_found_and_written_anew() {
     let (memory, _) = store(1);

@@ -47,11 +47,14 @@ pub(super) fn repair(store: &dyn CheckpointStore, host: &dyn Host) -> anyhow::Re
     for it in &report.lost {
         text.push_str(&format!("lost: {it}\n"));
     }
+    for it in &report.unclear {
+        text.push_str(&format!("unclear: {it}\n"));
+    }
     if text.is_empty() {
         text.push_str("nothing is damaged\n");
     }
     output::print(&text)?;
-    Ok(if report.lost.is_empty() { Code::OK } else { Code::FAILED })
+    Ok(if report.lost.is_empty() && report.unclear.is_empty() { Code::OK } else { Code::FAILED })
 }
 
 pub(super) fn stats(store: &dyn CheckpointStore, host: &dyn Host, json: bool) -> anyhow::Result<Code> {

@@ -5,8 +5,12 @@ use std::{
     cell::Cell,
     collections::HashMap,
     future::Future,
+    io::{self, Write},
     result,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use futures_util::StreamExt;
@@ -36,6 +40,10 @@ pub(crate) struct Connection {
     patience: Patience,
     /// Taken when it is dropped.
     runtime: Option<Runtime>,
+    /// Whether it was told that the bucket cannot be reached, until it can be.
+    is_told: AtomicBool,
+    /// Where that is told.
+    tell: fn(&str),
     /// Who writes to which folder, in this process.
     lines: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -50,7 +58,22 @@ impl Bucket {
             .enable_all()
             .build()
             .map_err(|e| Error::io(format!("cannot start the client of `{}`: {e}", place.address)))?;
-        Ok(Self(Arc::new(Connection { place, patience, runtime: Some(runtime), lines: Mutex::default() })))
+        let (is_told, tell) = (AtomicBool::new(false), on_standard_error as fn(&str));
+        Ok(Self(Arc::new(Connection {
+            place,
+            patience,
+            runtime: Some(runtime),
+            is_told,
+            tell,
+            lines: Mutex::default(),
+        })))
+    }
+
+    /// Tells elsewhere that it cannot be reached.
+    #[cfg(test)]
+    pub(crate) fn telling(mut self, tell: fn(&str)) -> Self {
+        Arc::get_mut(&mut self.0).unwrap().tell = tell;
+        self
     }
 }
 
@@ -72,6 +95,26 @@ impl Connection {
         self.runtime.as_ref().expect("it is taken only when this is dropped").block_on(what)
     }
 
+    /// Waits for what the first attempt ends with that succeeds or fails for good.
+    fn persist<T, F>(&self, attempt: impl FnMut() -> F) -> result::Result<T, Failure>
+    where
+        F: Future<Output = result::Result<T, Failure>>,
+    {
+        let res = self.wait(persist(self.patience, &|it| self.warn(it), attempt));
+        if !matches!(&res, Err(it) if it.is_unreachable) {
+            self.is_told.store(false, Relaxed);
+        }
+        res
+    }
+
+    /// Says once that the bucket cannot be reached, and that this is not the end.
+    fn warn(&self, failure: &Failure) {
+        if failure.is_unreachable && !self.is_told.swap(true, Relaxed) {
+            let seconds = self.patience.deadline.as_secs();
+            (self.tell)(&format!("cannot reach `{}`: {}; trying for {seconds} s", self.place.address, failure.what));
+        }
+    }
+
     /// Waits for an answer, trying again where that may help.
     fn ask<T, F>(&self, mut request: impl FnMut() -> F) -> result::Result<T, Failure>
     where
@@ -81,7 +124,7 @@ impl Connection {
             let request = request();
             async { request.await.map_err(|e| Failure::of(&e)) }
         };
-        self.wait(persist(self.patience, attempt))
+        self.persist(attempt)
     }
 
     /// Gives a file its key unless the key is taken.
@@ -110,7 +153,7 @@ impl Connection {
                 Means::Absent | Means::Refused(_) => Err(failure),
             }
         };
-        match self.wait(persist(self.patience, attempt)) {
+        match self.persist(attempt) {
             Ok(it) => Ok(it),
             Err(it) if is_unclear.get() || matches!(it.means, Means::Unclear | Means::Busy) => {
                 Ok(Published::Unknown(self.error("write", key, &it)))
@@ -148,8 +191,13 @@ impl Connection {
             }
             Ok((collect(found, n_bytes).await?, size))
         };
-        self.wait(persist(self.patience, attempt))
+        self.persist(attempt)
     }
+}
+
+/// No host is lent while a store is opened, to which the plugin's events could go.
+fn on_standard_error(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 impl Drop for Connection {

@@ -12,7 +12,9 @@ use object_store::client::{HttpError, HttpErrorKind};
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) means: Means,
-    what: String,
+    /// No connection was made.
+    pub(crate) is_unreachable: bool,
+    pub(crate) what: String,
 }
 
 /// What follows from a failure.
@@ -74,17 +76,18 @@ impl Failure {
                 _ => format!("the client failed{}", innermost(error)),
             },
         };
-        Self { means, what }
+        let is_unreachable = transport.is_some_and(|it| it.kind() == HttpErrorKind::Connect);
+        Self { means, is_unreachable, what }
     }
 
     /// Returns the failure of a request that took too long.
     pub(crate) fn late() -> Self {
-        Self { means: Means::Unclear, what: "no answer came in time".to_owned() }
+        Self { means: Means::Unclear, is_unreachable: false, what: "no answer came in time".to_owned() }
     }
 
     /// Returns the failure of an answer that is not what was asked for.
     pub(crate) fn garbled(what: impl Into<String>) -> Self {
-        Self { means: Means::Unclear, what: what.into() }
+        Self { means: Means::Unclear, is_unreachable: false, what: what.into() }
     }
 
     /// Returns the error for `attempt`, which completes "cannot …".

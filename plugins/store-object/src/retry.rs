@@ -26,17 +26,26 @@ pub(crate) struct Patience {
     pub(crate) pause: Duration,
 }
 
-/// Returns what the first attempt that succeeds or fails for good ends with.
-pub(crate) async fn persist<T, F>(patience: Patience, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+/// Returns what the first attempt that succeeds or fails for good ends with. The first failure after which another attempt is
+/// made is told.
+pub(crate) async fn persist<T, F>(
+    patience: Patience,
+    tell: &dyn Fn(&Failure),
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
     let start = Instant::now();
     let tries = async {
-        let mut pause = patience.pause;
+        let (mut pause, mut is_first) = (patience.pause, true);
         loop {
             match attempt().await {
-                Err(e) if matches!(e.means, Means::Busy | Means::Unclear) && start.elapsed() < patience.deadline => {}
+                Err(e) if matches!(e.means, Means::Busy | Means::Unclear) && start.elapsed() < patience.deadline => {
+                    if std::mem::take(&mut is_first) {
+                        tell(&e);
+                    }
+                }
                 it => return it,
             }
             // Others that failed at the same time shall not come again at the same time.

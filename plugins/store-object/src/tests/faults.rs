@@ -1,6 +1,6 @@
 //! The fault matrix of the store, rows 17 to 22, on a server that does what it is told to.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use hyper::Method;
 use modelwatch_sdk::{store::ScrubDepth, testing::FaultRow};
@@ -244,15 +244,21 @@ fn files_are_held_against_what_they_may_be() {
 
 #[test]
 fn a_server_that_is_gone_is_an_error_in_time() {
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let row = FaultRow::new(22, "a server that is gone", "S3F");
     let server = Server::start(false);
     let id = commit(&open(&server), 1).unwrap();
     let store = try_open(&server, SHORT).unwrap();
-    let bucket = server.bucket(SHORT);
+    let bucket = server.bucket(SHORT).telling(|it| TOLD.lock().unwrap().push(it.to_owned()));
     drop(server);
     assert!(matches!(publish(&bucket, "a/b").unwrap(), Published::Unknown(_)));
     assert_eq!(kind(commit(&store, 2)), Some(ErrorKind::Io));
     let error = read(&store, &id).unwrap_err();
     assert!(error.kind == ErrorKind::Io && error.message.contains("no connection was made"), "{error}");
+    // That it is tried again is said when it begins, and once.
+    assert!(bucket.stat("a/b").is_err());
+    let told = TOLD.lock().unwrap();
+    let says = ["cannot reach `s3://", "no connection was made", "; trying for "];
+    assert!(matches!(&told[..], [it] if says.iter().all(|part| it.contains(part))), "{told:?}");
     row.ok(3);
 }

@@ -49,11 +49,23 @@ pub(crate) fn open(site: Site<'_>, bytes: &Bytes) -> Result<Zip, TensorError> {
     if zip.has_duplicate_names() {
         return Err(site.corrupt("the archive", "has two entries of one name"));
     }
+    for name in zip.file_names() {
+        let name = name.map_err(|error| site.corrupt("a name in the archive", error))?;
+        if leads_out(&name) {
+            let place = format!("entry `{}`", name.escape_debug());
+            return Err(site.corrupt(place, "has a name that leads out of the folder that it is unpacked in"));
+        }
+    }
     // Entries that share bytes are how a small archive claims to hold a large one.
     if zip.has_overlapping_entries().map_err(damaged)? {
         return Err(site.corrupt("the archive", "has entries that overlap"));
     }
     Ok(zip)
+}
+
+/// Returns whether a name leads out of the folder that an archive is unpacked in, where whoever unpacks it takes it for a path.
+pub(crate) fn leads_out(name: &str) -> bool {
+    name.starts_with('/') || name.contains('\\') || name.split('/').any(|it| it == "..")
 }
 
 /// Refuses sizes that deflate cannot reach, and those past the limit.

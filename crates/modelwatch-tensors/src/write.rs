@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::npz::NpzWriter;
 use crate::{
+    archive::leads_out,
     dtype::{DType, extent},
     error::TensorError,
     file::TensorFile,
@@ -148,6 +149,10 @@ pub fn write_npz(to: &mut dyn Write, tensors: &dyn TensorSource) -> Result<(), W
         }
         if info.name.contains('\0') || info.name.len() > 60_000 {
             return Err(WriteError::Name { name: info.name.clone(), problem: "cannot be that of an archive's entry" });
+        }
+        if leads_out(&format!("{}.npy", info.name)) {
+            let name = info.name.escape_debug().to_string();
+            return Err(WriteError::Name { name, problem: "leads out of the folder that an archive is unpacked in" });
         }
     }
     let mut archive = NpzWriter::new(to);

@@ -60,10 +60,12 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The folder to import has something that is neither a file nor a folder.
-    #[error("`{}` is neither a file nor a folder; checkpoints hold plain files, copy what it points at", path.display())]
+    #[error("`{}` is neither a file nor a folder; checkpoints hold plain files, {remedy}", path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
+        /// What to do.
+        remedy: &'static str,
     },
     /// There is no file to import.
     #[error("`{}` has no files", path.display())]
@@ -144,7 +146,11 @@ pub enum CheckpointError {
         known: String,
     },
     /// Nothing can stand in for the checkpoint.
-    #[error("no checkpoint can be given out for `{spec}`: {}", skipped.join("; "))]
+    #[error(
+        "no checkpoint can be given out for `{spec}`: {}; mend the store with `modelwatch store repair`, or name another one by its \
+         id",
+        skipped.join("; ")
+    )]
     NoneToServe {
         /// What was asked for.
         spec: String,
@@ -296,7 +302,7 @@ pub fn files(path: &Path) -> Result<Vec<(String, PathBuf)>, CheckpointError> {
         let name = path.file_name().and_then(|it| it.to_str()).unwrap_or("checkpoint");
         res.push((name.to_owned(), path.to_owned()));
     } else if !metadata.is_dir() {
-        return Err(CheckpointError::NotAFile { path: path.to_owned() });
+        return Err(CheckpointError::NotAFile { path: path.to_owned(), remedy: "name one, or a folder of them" });
     } else {
         walk(path, "", 0, &mut res)?;
         if is_handoff(path) {
@@ -351,7 +357,10 @@ fn walk(dir: &Path, prefix: &str, depth: usize, res: &mut Vec<(String, PathBuf)>
         match name {
             Some(name) if kind.is_file() => res.push((name, path)),
             Some(name) if kind.is_dir() && depth < MAX_DEPTH => walk(&path, &format!("{name}/"), depth + 1, res)?,
-            _ => return Err(CheckpointError::NotAFile { path }),
+            _ => {
+                let remedy = if kind.is_symlink() { "copy what it points at" } else { "leave it out of the folder" };
+                return Err(CheckpointError::NotAFile { path, remedy });
+            }
         }
     }
     Ok(())

@@ -105,7 +105,11 @@ fn far_enough(every: u64, before: Option<u64>, now: Option<u64>) -> Result<(), S
         (_, None) => Err("it does not say its step".to_owned()),
         // Training that went back and goes on from there is as far from the newest checkpoint.
         (Some(before), Some(now)) if before.abs_diff(now) < every => {
-            Err(format!("step {now} is {} steps from step {before}, less than {every}", before.abs_diff(now)))
+            let steps = match before.abs_diff(now) {
+                1 => "1 step".to_owned(),
+                n => format!("{n} steps"),
+            };
+            Err(format!("step {now} is {steps} from step {before}, less than {every}"))
         }
         _ => Ok(()),
     }
@@ -224,6 +228,10 @@ mod tests {
         assert_eq!(
             far_enough(100, Some(1000), Some(1050)).unwrap_err(),
             "step 1050 is 50 steps from step 1000, less than 100"
+        );
+        assert_eq!(
+            far_enough(100, Some(1000), Some(1001)).unwrap_err(),
+            "step 1001 is 1 step from step 1000, less than 100"
         );
         for (before, now) in [(Some(1000), 1100), (Some(1000), 10), (None, 5)] {
             assert_eq!(far_enough(100, before, Some(now)), Ok(()));

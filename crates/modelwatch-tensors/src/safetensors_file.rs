@@ -17,8 +17,7 @@ const LENGTH_FIELD: usize = 8;
 
 /// Lists the tensors of one file.
 pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError> {
-    let (header_len, metadata) =
-        SafeTensors::read_metadata(bytes).map_err(|error| site.corrupt("the header", error))?;
+    let (header_len, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| invalid(site, error))?;
     let data_start = LENGTH_FIELD.saturating_add(header_len);
     let header = bytes.get(LENGTH_FIELD..data_start).unwrap_or_default();
     refuse_duplicates(site, header)?;
@@ -68,7 +67,11 @@ fn dtype(found: Dtype) -> Option<DType> {
 
 /// The library keeps the last of two entries of one name; other readers keep the first.
 fn refuse_duplicates(site: Site<'_>, header: &[u8]) -> Result<(), TensorError> {
-    serde_json::from_slice::<UniqueKeys>(header).map(|_| ()).map_err(|error| site.corrupt("the header", error))
+    serde_json::from_slice::<UniqueKeys>(header).map(|_| ()).map_err(|error| invalid(site, error))
+}
+
+fn invalid(site: Site<'_>, error: impl fmt::Display) -> TensorError {
+    site.corrupt("the header", format!("is invalid: {error}"))
 }
 
 struct UniqueKeys;

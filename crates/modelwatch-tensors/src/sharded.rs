@@ -1,6 +1,6 @@
 //! Checkpoints in several files, with an index that says which tensor is in which.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use prost::bytes::Bytes;
 use serde_json::{Map, Value};
@@ -35,7 +35,12 @@ pub(crate) fn read(
     for (shard, names) in shards {
         let place = format!("shard `{}`", shard.escape_debug());
         let path = site.path.with_file_name(shard);
-        let shard_bytes = map_sibling(site, &place, shard)?;
+        let shard_bytes = map_sibling(site, &place, shard).map_err(|e| match e {
+            TensorError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                site.unsupported(format!("{place} is not there"), "put all shards beside the index")
+            }
+            e => e,
+        })?;
         let found = read(Site { path: &path, ..site }, &shard_bytes)?;
         let known = found.names();
         if let Some(missing) = names.iter().find(|name| !known.contains(**name)) {

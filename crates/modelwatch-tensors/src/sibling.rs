@@ -42,8 +42,8 @@ pub(crate) fn map_lone_sibling(site: Site<'_>, place: &str, location: &str) -> R
         let metadata = file.metadata().map_err(TensorError::io(&path))?;
         // Of a file that was removed meanwhile there is no name left.
         if metadata.is_file() && metadata.nlink() > 1 {
-            let problem = format!("names the data file `{location}`, which has another name as a hard link; copy it");
-            return Err(site.corrupt(place, problem));
+            let reason = format!("{place} names the data file `{location}`, which has another name as a hard link");
+            return Err(site.unsupported(reason, "replace it by a copy of its own"));
         }
     }
     map_opened(&path, &file)

@@ -9,7 +9,8 @@ use std::{
 
 use modelwatch_sdk::Host;
 use modelwatch_tensors::{
-    Format, HANDOFF_FILE, Handoff, Lost, TensorError, TensorFile, find_model, find_weights, is_tensor_file,
+    Format, HANDOFF_FILE, Handoff, Lost, Pickled, TensorError, TensorFile, TensorRef, TensorSource, WriteError,
+    find_model, find_weights, is_tensor_file, pickled,
 };
 use serde_json::{Map, Number, Value};
 
@@ -20,6 +21,9 @@ use crate::{
 
 /// What a training loop is told about its hand-off, which is no part of it.
 pub(crate) const VERDICT_FILE: &str = "verdict.json";
+
+/// What a pickle is told with.
+const UNLESS: &str = "never load it with Python unless you trust it";
 
 /// More metrics, or longer names, are not taken over.
 const MAX_METRICS: usize = 1_000;
@@ -43,6 +47,8 @@ pub struct Arrival {
     /// The tensors that are of a type that is not read, with their files and the types; and files beside the weights that
     /// were not read.
     pub unread: Vec<String>,
+    /// What in it runs where others load it, one sentence for each file.
+    pub code: Vec<String>,
     /// What its files were before they were read.
     pub(crate) seen: Seen,
 }
@@ -99,14 +105,18 @@ pub fn examine(path: &Path, host: &dyn Host) -> Result<Arrival, CheckpointError>
                 Err(e) if is_opaque(&e) => continue,
                 Err(e) => match as_it_is(path, &file, &e).filter(|_| !weights.contains(&file)) {
                     Some(note) => {
-                        res.unread.push(note);
-                        continue;
+                        let notes =
+                            if matches!(e, TensorError::Class { .. }) { &mut res.code } else { &mut res.unread };
+                        notes.push(note);
                     }
                     None => return Err(refused(e)),
                 },
             }
             read.push(file);
         }
+    }
+    for (name, file) in files(path)?.into_iter().filter(|it| !read.contains(&it.1)) {
+        res.code.extend(pickled(&file).map(|it| of_pickle(&name, &it)));
     }
     // Which of them has the weights nobody knows, and what is in them was looked at all the same.
     if let Some(TensorError::Ambiguous { path, candidates, .. }) = &left
@@ -122,17 +132,23 @@ impl Arrival {
     /// Reads the tensors of a file, and takes over what it says of itself.
     fn take(&mut self, file: &TensorFile, host: &dyn Host) -> Result<(), CheckpointError> {
         // Some formats have checksums, and some bombs explode, only where values are read.
-        for tensor in file.iter() {
+        for idx in 0..file.len() {
             if host.is_cancelled() {
                 return Err(host.cancelled().into());
             }
-            tensor.map_err(refused)?;
+            file.verify(idx).map_err(refused)?;
         }
         file.check().map_err(refused)?;
         for (key, value) in of_file(file.metadata()) {
             self.metadata.entry(key).or_insert(value);
         }
         let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+        if !file.code().is_empty() {
+            let by = if matches!(file.format(), Format::KerasZip | Format::Hdf5) { "Keras" } else { "TensorFlow" };
+            let what = file.code().join(", ");
+            self.code
+                .push(format!("`{name}` would execute code when loaded with {by}: {what}; nothing of it was executed"));
+        }
         let unread = file.skipped().iter().filter(|it| it.lost != Lost::Nothing);
         self.unread.extend(unread.map(|it| format!("`{}` of `{name}` {}", it.name.escape_debug(), it.reason)));
         Ok(())
@@ -152,9 +168,13 @@ fn as_it_is(path: &Path, file: &Path, error: &TensorError) -> Option<String> {
     let name = file.strip_prefix(path).unwrap_or(file).display();
     match error {
         TensorError::Class { name: class, .. } => Some(format!(
-            "`{name}` is stored as it is, and was not read: it pickles `{class}`, which is code; never load it with Python \
-             unless you trust it"
+            "`{name}` is stored as it is, and was not read: it pickles `{class}`, which is code; {UNLESS}"
         )),
+        TensorError::Unsupported { format: Format::Pickle, .. }
+            if pickled(file).is_some_and(|it| it.wants.is_none()) =>
+        {
+            Some(format!("`{name}` is stored as it is, and was not read: {error}"))
+        }
         TensorError::Corrupt {
             format: Format::Npy | Format::ShardedSafetensors | Format::ShardedPyTorch,
             place,
@@ -163,6 +183,13 @@ fn as_it_is(path: &Path, file: &Path, error: &TensorError) -> Option<String> {
         } => Some(format!("`{name}` is stored as it is, and was not read: {place} {problem}")),
         _ => None,
     }
+}
+
+/// Returns what is told of a pickle that is stored without a look at what it says.
+fn of_pickle(name: &str, found: &Pickled) -> String {
+    let name = name.escape_debug();
+    let wants = found.wants.as_ref().map_or_else(String::new, |it| format!(": it wants `{it}`, which is code"));
+    format!("`{name}` is a pickle, is stored as it is, and was not read{wants}; {UNLESS}")
 }
 
 /// Returns the files of a folder that are read although the weights may be in another one.
@@ -238,14 +265,27 @@ fn refuse_nonfinite_in(
         let reason = format!("tensor `{name}` of `{file}` {}", it.reason);
         return Err(CheckpointError::NotExamined { path: path.to_owned(), reason });
     }
-    for tensor in file.iter() {
-        let tensor = tensor.map_err(unknown)?;
-        if !tensor.info.dtype.is_float() {
-            continue;
+    for (idx, info) in file.infos().iter().enumerate() {
+        // Those without parts that are not finite are read all the same, since they may be damaged.
+        let (mut found, mut n_before) = (None, 0);
+        let mut look = |piece: &[u8]| {
+            if info.dtype.is_float() && found.is_none() {
+                let mut values = TensorRef { info, bytes: piece }.to_f64_iter().enumerate();
+                found = values.find(|it| !it.1.is_finite()).map(|(at, it)| (n_before + at, it));
+            }
+            n_before += piece.len() / info.dtype.size();
+            Ok::<_, WriteError>(())
+        };
+        match file.each_piece(idx, &mut look) {
+            Err(WriteError::Read(e)) => return Err(unknown(e)),
+            Err(e) => {
+                let reason = e.to_string();
+                return Err(CheckpointError::NotExamined { path: path.to_owned(), reason });
+            }
+            Ok(()) => {}
         }
-        let found = tensor.view().to_f64_iter().enumerate().find(|(_, it)| !it.is_finite());
         if let Some((index, value)) = found {
-            let tensor = tensor.info.name.clone();
+            let tensor = info.name.clone();
             return Err(CheckpointError::NotFinite { path: file.path().to_owned(), tensor, index, value });
         }
     }

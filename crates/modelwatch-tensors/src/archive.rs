@@ -65,7 +65,7 @@ pub(crate) fn open(site: Site<'_>, bytes: &Bytes) -> Result<Zip, TensorError> {
 
 /// Returns whether a name leads out of the folder that an archive is unpacked in, where whoever unpacks it takes it for a path.
 pub(crate) fn leads_out(name: &str) -> bool {
-    name.starts_with('/') || name.contains('\\') || name.split('/').any(|it| it == "..")
+    name.split(['/', '\\']).any(|it| it == "..")
 }
 
 /// Refuses sizes that deflate cannot reach, and those past the limit.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     archive::{Checksum, Zip},
+    code::Code,
     dtype::extent,
     error::{Site, TensorError},
     hdf5,
@@ -60,6 +61,8 @@ pub(crate) struct Catalog {
     pub(crate) sibling: Option<String>,
     /// The names of all files that an index has for shards, relative to its folder.
     pub(crate) shards: Vec<String>,
+    /// What those who load the file run.
+    pub(crate) code: Code,
 }
 
 /// What a [`TensorFile`](crate::TensorFile) keeps: the entries of a catalog, sorted by name.
@@ -72,6 +75,7 @@ pub(crate) struct Listing {
     pub(crate) metadata: Map<String, Value>,
     pub(crate) sibling: Option<String>,
     pub(crate) shards: Vec<String>,
+    pub(crate) code: Vec<String>,
 }
 
 /// Where the bytes of a tensor are and what must happen before they can be used.
@@ -137,6 +141,7 @@ impl Catalog {
     pub(crate) fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
         self.skipped.extend(other.skipped);
+        self.code.extend(other.code);
         for (key, value) in other.metadata.into_entries() {
             self.note(&key, value);
         }
@@ -157,8 +162,8 @@ impl Catalog {
         }
         let (infos, data) = self.entries.into_iter().unzip();
         let metadata = self.metadata.into_entries();
-        let (sibling, shards) = (self.sibling, self.shards);
-        Ok(Listing { infos, data, skipped: self.skipped, metadata, sibling, shards })
+        let (sibling, shards, code) = (self.sibling, self.shards, self.code.into_list());
+        Ok(Listing { infos, data, skipped: self.skipped, metadata, sibling, shards, code })
     }
 }
 

@@ -89,6 +89,12 @@ impl TensorFile {
         &self.listing.metadata
     }
 
+    /// Returns what the file has that those who load it with Keras or TensorFlow run, by name: layers and operators. There may be more
+    /// that is not known to be code.
+    pub fn code(&self) -> &[String] {
+        &self.listing.code
+    }
+
     /// Returns the number of tensors.
     pub fn len(&self) -> usize {
         self.listing.infos.len()
@@ -143,6 +149,38 @@ impl TensorFile {
         all_whole(iter::once(&*self.bytes).chain(stored))
     }
 
+    /// Reads the values of the tensor of that number among [`Self::infos`], and verifies them as [`Self::get`] does, without having all of
+    /// a compressed array in memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::get`].
+    pub fn verify(&self, idx: usize) -> Result<(), TensorError> {
+        self.pieces_of(idx, &mut |_| Ok(()), false)
+    }
+
+    /// Hands out the elements of a tensor: of a compressed array in pieces, of which the last may fail; of any other at once.
+    /// What is compressed is in the order of its file unless it `is_converted`, which may take the memory for it.
+    pub(crate) fn pieces_of<E: From<TensorError>>(
+        &self,
+        idx: usize,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+        is_converted: bool,
+    ) -> Result<(), E> {
+        let (info, data) = (&self.listing.infos[idx], &self.listing.data[idx]);
+        match data {
+            Data::Zipped { archive, idx: entry, layout } if !is_converted || layout.is_as_used(info) => {
+                let site = Site { path: &self.path, format: self.format, tree: Tree::Disk };
+                let res = npz::each_piece(site, archive.clone(), *entry, *layout, info, take);
+                // Before its checksum is said to be wrong.
+                let is_sound = if res.is_ok() { uncut } else { whole };
+                is_sound(&self.bytes)?;
+                res
+            }
+            _ => take(&self.read(idx)?.bytes),
+        }
+    }
+
     pub(crate) fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
         let info = &self.listing.infos[idx];
         let site = Site { path: &self.path, format: self.format, tree: Tree::Disk };
@@ -169,9 +207,10 @@ impl TensorFile {
             return Self::from_catalog(model, Format::SavedModel, &of_model, catalog);
         }
         // Half of it is no model, however sound its variables are.
-        tensorflow::check_saved_model(site, &of_model)?;
+        let code = tensorflow::code_of_saved_model(site, &of_model)?;
         let bytes = map_sibling(site, "the folder of variables", "variables/variables.index")?;
-        let catalog = tensorflow::read_bundle(Site { path: &index, ..site }, site, &bytes)?;
+        let mut catalog = tensorflow::read_bundle(Site { path: &index, ..site }, site, &bytes)?;
+        catalog.code.extend(code);
         Self::from_catalog(index, Format::SavedModel, &bytes, catalog)
     }
 
@@ -198,10 +237,7 @@ impl TensorFile {
             }
             Format::PyTorch => pytorch::read(site, bytes)?,
             Format::ShardedPyTorch => sharded::read(site, bytes, pytorch::read)?,
-            Format::Pickle => {
-                let reason = "it is a pickle outside a zip archive, as PyTorch wrote before 1.6";
-                return Err(site.unsupported(reason, "save it again with a newer torch.save, or as safetensors"));
-            }
+            Format::Pickle => return Err(pytorch::refused(site, bytes)),
         };
         Self::from_catalog(path, format, bytes, catalog)
     }

@@ -7,6 +7,8 @@ use crate::{
     file::TensorFile,
     format::{Format, SAVED_MODEL_FILE},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError},
+    mmap::watched,
+    pytorch::{self, Pickled},
     tree::Tree,
 };
 
@@ -145,9 +147,17 @@ pub fn is_tensor_file(path: &Path) -> bool {
         Some(Format::PyTorch) => true,
         Some(Format::TensorBundle) if ends_with(path, ".index") => true,
         Some(Format::Pickle) if ends_with(path, ".ckpt") => true,
+        // Numbers alone may begin so.
+        Some(Format::Pickle) if ends_with(path, ".bin") => pickled(path).is_some(),
         None if ends_with(path, ".pt") || ends_with(path, ".pth") => may_be_pickle(path),
         _ => READ.iter().any(|ending| ends_with(path, ending)),
     }
+}
+
+/// Returns what a file is that is a pickle outside an archive, by its content, whatever it is called; none for any other file, and for
+/// one that cannot be read. Whoever loads it with Python runs what it wants.
+pub fn pickled(path: &Path) -> Option<Pickled> {
+    watched(|| Ok(pytorch::scan(&Tree::Disk.map(path)?))).ok().flatten()
 }
 
 /// macOS writes such files beside others on file systems that are not its own, with what it knows of them.

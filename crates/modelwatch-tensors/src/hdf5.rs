@@ -30,7 +30,9 @@ const ALL_IN_ONE: &str = "write the values into the file itself";
 const FILTERS: [u16; 4] = [1, 2, 3, 32_000];
 const PACKING: [u16; 2] = [1, 32_000];
 /// What the model is, in the words of Keras: code to build it, not what this checkpoint says of itself.
-const ARCHITECTURE: [&str; 2] = ["model_config", "training_config"];
+const ARCHITECTURE: [&str; 2] = [DESCRIPTION, "training_config"];
+/// The one of them that has the layers.
+const DESCRIPTION: &str = "model_config";
 
 /// A dataset in chunks, or one so small that it lies in its header.
 pub(crate) struct Stored(Dataset);
@@ -191,6 +193,9 @@ impl Walk<'_> {
         let attributes = root.attrs().map_err(|error| self.site.corrupt("the attributes", Clean(&error)))?;
         let mut attributes: Vec<_> = attributes.into_iter().collect();
         attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if let Some(it) = attributes.iter().find(|(key, _)| key == DESCRIPTION).and_then(|(_, value)| value.as_str()) {
+            self.catalog.code.look_through(it.as_bytes());
+        }
         for (key, value) in attributes.iter().filter(|(key, _)| !ARCHITECTURE.contains(&key.as_str())) {
             if key == "keras_version"
                 && let Some(version) = value.as_str()

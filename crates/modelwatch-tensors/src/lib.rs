@@ -38,6 +38,7 @@ mod write;
 mod archive;
 mod beneath;
 mod catalog;
+mod code;
 pub mod heap;
 mod metadata;
 mod mmap;
@@ -61,7 +62,7 @@ pub use crate::{
     dtype::DType,
     error::TensorError,
     file::TensorFile,
-    find::{find_model, find_weights, is_tensor_file, is_weights_alone},
+    find::{find_model, find_weights, is_tensor_file, is_weights_alone, pickled},
     format::Format,
     handoff::{FileDigest, HANDOFF_FILE, Handoff, HandoffError, HandoffFile},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError, SignatureField},
@@ -69,6 +70,7 @@ pub use crate::{
     npy::read_npy_header,
     onnx::{Dimension, OnnxModel, OnnxValue},
     outline::list_tensors,
+    pytorch::Pickled,
     sibling::map_external_data,
     tensor::{Tensor, TensorInfo, TensorRef},
     tree::Files,

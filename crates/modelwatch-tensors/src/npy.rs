@@ -195,6 +195,11 @@ fn check_header(bytes: &[u8]) -> Result<usize, NpyFault> {
 }
 
 impl NpyLayout {
+    /// Returns whether the elements are stored as they are used.
+    pub(crate) fn is_as_used(self, info: &TensorInfo) -> bool {
+        !self.is_column_major && (!self.is_big_endian || info.dtype.size() == 1)
+    }
+
     /// Rows first, from the first byte on.
     pub(crate) fn row_major(is_big_endian: bool) -> Self {
         Self { data_start: 0, is_big_endian, is_column_major: false }

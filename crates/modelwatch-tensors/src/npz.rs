@@ -53,6 +53,39 @@ fn list_entry(site: Site<'_>, archive: &mut Zip, idx: usize, catalog: &mut Catal
     Ok(())
 }
 
+/// How much of an entry is unpacked at a time.
+const PIECE: usize = 256 << 10;
+
+/// As [`read_entry`], of which only a piece is in memory at a time.
+pub(crate) fn each_piece<E: From<TensorError>>(
+    site: Site<'_>,
+    mut archive: Zip,
+    idx: usize,
+    layout: NpyLayout,
+    info: &TensorInfo,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let damaged =
+        |error: &dyn std::fmt::Display| site.corrupt(tensor(&info.name), format!("cannot be unpacked: {error}"));
+    let want = checked_len(site, info)?;
+    let mut entry = archive.by_index(idx).map_err(|error| damaged(&error))?;
+    let mut piece = Vec::new();
+    entry.by_ref().take(layout.data_start as u64).read_to_end(&mut piece).map_err(|error| damaged(&error))?;
+    let mut found = 0_usize;
+    loop {
+        piece.clear();
+        entry.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(|error| damaged(&error))?;
+        found = found.saturating_add(piece.len());
+        if found > want || (piece.is_empty() && found < want) {
+            return Err(length_mismatch(site, info, want, found).into());
+        }
+        if piece.is_empty() {
+            return Ok(());
+        }
+        take(&piece)?;
+    }
+}
+
 /// Unpacks the elements of an entry, and with that has its CRC-32 verified.
 pub(crate) fn read_entry(
     site: Site<'_>,

@@ -8,5 +8,10 @@ mod archive;
 mod globals;
 mod names;
 mod pickle;
+mod scan;
 
-pub(crate) use archive::read;
+pub use self::scan::Pickled;
+pub(crate) use self::{
+    archive::read,
+    scan::{refused, scan},
+};

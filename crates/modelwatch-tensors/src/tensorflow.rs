@@ -9,7 +9,7 @@ mod proto;
 mod table;
 
 pub(crate) use bundle::read as read_bundle;
-pub(crate) use graph::{check_saved_model, read_frozen, read_saved_model, repeat};
+pub(crate) use graph::{code_of_saved_model, read_frozen, read_saved_model, repeat};
 pub(crate) use table::is_table;
 
 use crate::{catalog::Lost, dtype::DType};

@@ -176,7 +176,7 @@ impl TensorSource for TensorFile {
     }
 
     fn each_piece(&self, idx: usize, take: &mut dyn FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
-        take(&self.read(idx)?.bytes)
+        self.pieces_of(idx, take, true)
     }
 }
 

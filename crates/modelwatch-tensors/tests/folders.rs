@@ -153,6 +153,8 @@ fn what_others_call_so_too_is_told_by_its_content() {
         ("site.pth", b"/usr/lib/python3".to_vec(), false),
         ("._model.safetensors", b"\0\x05\x16\x07".to_vec(), false),
         ("python_model.pkl", b"\x80\x04N.".to_vec(), false),
+        ("a.bin", b"\x80\x04N.".to_vec(), true),
+        ("a.bin", b"\x80\x04numbers".to_vec(), false),
         ("tokens.index", b"of something else".to_vec(), false),
         ("fingerprint.pb", Vec::new(), false),
         ("config.json", b"{}".to_vec(), false),

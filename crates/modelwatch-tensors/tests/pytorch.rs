@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use modelwatch_tensors::{Format, TensorFile};
+use modelwatch_tensors::{Format, TensorFile, pickled};
 use serde_json::json;
 
 fn fixture(name: &str) -> PathBuf {
@@ -92,12 +92,31 @@ fn hostile_pickles_are_refused_and_nothing_runs() {
         ("hostile_cycle.pt", "data.pkl nests at `0.0.0.0"),
         ("hostile_laughs.pt", "data.pkl repeats itself at `0.0"),
         ("legacy.pt", "a pickle outside a zip archive, as PyTorch wrote before 1.6; save it again"),
+        ("legacy.pt", "by `torch.save(torch.load(path, weights_only=True), path)`"),
     ];
     for (name, want) in cases {
         let error = TensorFile::open(&fixture(name)).unwrap_err().to_string();
         assert!(error.contains(want), "{name}: {error}");
     }
     assert!(!PathBuf::from("never_run").exists());
+}
+
+#[test]
+fn what_a_pickle_outside_an_archive_wants_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.pt");
+    let pickles: [&[u8]; 2] =
+        [b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x85R.", b"cposix\nsystem\n(S'id'\ntR."];
+    for bytes in pickles {
+        fs::write(&path, bytes).unwrap();
+        let error = TensorFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains("outside a zip archive and wants `posix.system`, which is code"), "{error}");
+        assert_eq!(pickled(&path).unwrap().wants.as_deref(), Some("posix.system"));
+    }
+    for name in ["cnn.pt", "hostile_system.pt"] {
+        assert_eq!(pickled(&fixture(name)), None, "{name}");
+    }
+    assert_eq!(pickled(folder.path()), None);
 }
 
 #[test]
@@ -130,6 +149,8 @@ fn shards_are_read_through_their_index() {
     assert_eq!((file.format(), file.len()), (Format::ShardedPyTorch, 12 + 27));
     assert_eq!(file.metadata()["total_size"], json!(9));
     assert_eq!(file.get("model.0.weight").unwrap().unwrap().info.shape, [4, 3]);
+    let error = open(json!({"w": "4.bin"})).unwrap_err();
+    assert!(error.ends_with("shard `4.bin` is not there; put all shards beside the index"), "{error}");
     let error = open(json!({"absent": "1.bin"})).unwrap_err();
     assert!(error.contains("tensor `absent` is not in its shard"), "{error}");
     let error = open(json!({"w": "3.bin"})).unwrap_err();

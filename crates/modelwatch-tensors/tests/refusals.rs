@@ -4,10 +4,11 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
-use modelwatch_tensors::{Format, Lost, TensorError, TensorFile};
+use modelwatch_tensors::{Format, Lost, NpzWriter, TensorError, TensorFile, TensorSource};
 
 fn fixtures(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(path)
@@ -292,4 +293,101 @@ fn an_empty_file_is_refused_whatever_it_is_called() {
         let error = TensorFile::open(&path).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains("the file is empty"), "{error}");
     }
+}
+
+#[test]
+fn a_header_of_safetensors_that_is_wrong_is_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.safetensors");
+    let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+    fs::write(&path, [&(header.len() as u64).to_le_bytes()[..], header, &[0; 8]].concat()).unwrap();
+    let error = TensorFile::open(&path).unwrap_err().to_string();
+    assert!(error.contains("the header is invalid: "), "{error}");
+}
+
+#[test]
+fn an_archive_whose_names_lead_out_of_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.npz");
+    for name in ["../../etc/x", "a/../../x", "..\\x"] {
+        let mut archive = NpzWriter::new(fs::File::create(&path).unwrap());
+        archive.array(name, "<f4", &[1], 4, |to| to.write_all(&[0; 4])).unwrap();
+        archive.finish().unwrap();
+        let error = TensorFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains("has a name that leads out of the folder"), "{error}");
+    }
+    let mut archive = NpzWriter::new(fs::File::create(&path).unwrap());
+    archive.array("a..b/c:0", "<f4", &[1], 4, |to| to.write_all(&[0; 4])).unwrap();
+    archive.finish().unwrap();
+    assert_eq!(TensorFile::open(&path).unwrap().infos()[0].name, "a..b/c:0");
+}
+
+#[test]
+fn layers_of_keras_that_have_code_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let h5 = folder.path().join("it.h5");
+    assert_eq!(TensorFile::open(&fixtures("digits/cnn/cnn.h5")).unwrap().code(), [""; 0]);
+    let mut bytes = fs::read(fixtures("digits/cnn/cnn.h5")).unwrap();
+    // A class of as many letters.
+    let class = br#""class_name": "Conv2D""#;
+    let at = bytes.windows(class.len()).position(|it| it == class).unwrap();
+    bytes[at..at + class.len()].copy_from_slice(br#""class_name": "Lambda""#);
+    fs::write(&h5, bytes).unwrap();
+    let found = TensorFile::open(&h5).unwrap().code().to_vec();
+    assert!(matches!(&found[..], [it] if it.starts_with("the Lambda layer `")), "{found:?}");
+
+    let source = fixtures("digits/cnn/cnn.keras");
+    assert_eq!(TensorFile::open(&source).unwrap().code(), [""; 0]);
+    let keras = folder.path().join("it.keras");
+    let mut from = zip::ZipArchive::new(fs::File::open(&source).unwrap()).unwrap();
+    let mut to = zip::ZipWriter::new(fs::File::create(&keras).unwrap());
+    for idx in 0..from.len() {
+        let mut entry = from.by_index(idx).unwrap();
+        let name = entry.name().unwrap().into_owned();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        if name == "config.json" {
+            bytes = String::from_utf8(bytes).unwrap().replace("\"Conv2D\"", "\"Lambda\"").into_bytes();
+        }
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        to.start_file(name, stored).unwrap();
+        to.write_all(&bytes).unwrap();
+    }
+    to.finish().unwrap();
+    let found = TensorFile::open(&keras).unwrap().code().to_vec();
+    assert!(!found.is_empty() && found.iter().all(|it| it.starts_with("the Lambda layer `")), "{found:?}");
+}
+
+/// What is compressed is checked without having all of it in memory.
+#[test]
+fn a_compressed_array_is_read_in_pieces() {
+    const LEN: usize = 3_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.npz");
+    let values: Vec<u8> = (0..LEN as u32).flat_map(|it| (it as f32).to_le_bytes()).collect();
+    let header = format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({LEN},), }}"));
+    let array = [b"\x93NUMPY\x01\x00v\x00", header.as_bytes(), &values].concat();
+    let packed = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+    archive.start_file("w.npy", packed).unwrap();
+    archive.write_all(&array).unwrap();
+    archive.finish().unwrap();
+    let file = TensorFile::open(&path).unwrap();
+    file.verify(0).unwrap();
+    let (mut found, mut largest) = (Vec::new(), 0);
+    let mut take = |piece: &[u8]| {
+        found.extend_from_slice(piece);
+        largest = largest.max(piece.len());
+        Ok(())
+    };
+    file.each_piece(0, &mut take).unwrap();
+    assert!(found == values && found == *file.get("w").unwrap().unwrap().bytes);
+    assert!(largest <= 1 << 20 && largest % 8 == 0, "{largest}");
+
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(&path, bytes).unwrap();
+    let error = TensorFile::open(&path).unwrap().verify(0).unwrap_err().to_string();
+    assert!(error.contains("tensor `w`"), "{error}");
 }

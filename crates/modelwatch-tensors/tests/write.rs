@@ -76,7 +76,7 @@ fn what_cannot_be_kept_is_refused() {
         "cannot write tensor `__metadata__`: its name is that of the metadata; rename it"
     );
     assert_eq!(npz, Ok(()));
-    for name in ["../../etc/x", "/etc/x", "a/../x", "a\\x"] {
+    for name in ["../../etc/x", "a/../x", "a\\..\\x"] {
         let (safetensors, npz) = check(&[info(name, DType::U8, &[1])], 1);
         assert_eq!(safetensors, Ok(()));
         assert!(npz.unwrap_err().contains("its name leads out of the folder"), "{name}");

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Data, checked_len, length_mismatch, tensor, unsigned_shape},
+    code::Code,
     dtype::DType,
     error::{Site, TensorError},
     tensor::TensorInfo,
@@ -51,9 +52,14 @@ pub(crate) fn read_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<Catalog,
     Ok(catalog)
 }
 
-/// Checks that a SavedModel can be read, whose variables are elsewhere.
-pub(crate) fn check_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<(), TensorError> {
-    decode_saved_model(site, bytes).map(drop)
+/// Checks that a SavedModel can be read, whose variables are elsewhere, and returns what it has that TensorFlow runs.
+pub(crate) fn code_of_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<Code, TensorError> {
+    let mut res = Code::default();
+    for graph in decode_saved_model(site, bytes)?.meta_graphs.into_iter().filter_map(|it| it.graph_def) {
+        let functions = graph.library.iter().flat_map(|it| &it.function).flat_map(|it| &it.node_def);
+        graph.node.iter().chain(functions).for_each(|it| res.operator(&it.op));
+    }
+    Ok(res)
 }
 
 fn decode_saved_model(site: Site<'_>, bytes: &Bytes) -> Result<SavedModel, TensorError> {
@@ -71,6 +77,7 @@ fn add_graph(site: Site<'_>, scope: &str, graph: GraphDef, catalog: &mut Catalog
 
 fn add_nodes(site: Site<'_>, scope: &str, nodes: Vec<NodeDef>, catalog: &mut Catalog) -> Result<(), TensorError> {
     for mut node in nodes {
+        catalog.code.operator(&node.op);
         if node.op != "Const" {
             continue;
         }
@@ -162,7 +169,7 @@ mod tests {
     use std::{collections::BTreeMap, path::Path};
 
     use super::{
-        super::proto::{AttrValue, Dim, Ignored, MetaGraphDef, TensorShapeProto},
+        super::proto::{AttrValue, Dim, FunctionDef, FunctionDefLibrary, Ignored, MetaGraphDef, TensorShapeProto},
         *,
     };
     use crate::{TensorRef, format::Format, tree::Tree};
@@ -222,6 +229,23 @@ mod tests {
             let error = read(tensor, &dims).unwrap_err();
             assert!(error.contains(want), "{error}");
         }
+    }
+
+    #[test]
+    fn operators_that_call_python_or_reach_for_files_are_named_wherever_they_are() {
+        let node = |op: &str| NodeDef { name: "x".to_owned(), op: op.to_owned(), ..NodeDef::default() };
+        let function = FunctionDef { signature: None, node_def: vec![node("EagerPyFunc"), node("RestoreV2")] };
+        let library = Some(FunctionDefLibrary { function: vec![function] });
+        let graph = GraphDef { node: vec![node("ReadFile"), node("ReadFile"), node("MatMul")], library };
+        let site = Site { path: Path::new("saved_model.pb"), format: Format::SavedModel, tree: Tree::Disk };
+        let model = SavedModel {
+            meta_graphs: vec![MetaGraphDef { graph_def: Some(graph.clone()), ..MetaGraphDef::default() }],
+        };
+        let bytes = model.encode_to_vec().into();
+        let expected = ["the operator EagerPyFunc", "the operator ReadFile"];
+        assert_eq!(code_of_saved_model(site, &bytes).unwrap().into_list(), expected);
+        assert_eq!(read_saved_model(site, &bytes).unwrap().code.into_list(), expected);
+        assert_eq!(read_frozen(site, &graph.encode_to_vec().into()).unwrap().code.into_list(), expected);
     }
 
     #[test]

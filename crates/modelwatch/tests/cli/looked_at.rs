@@ -191,6 +191,103 @@ fn every_file_of_a_known_format_in_a_folder_is_looked_at() {
     assert_eq!((said.as_str(), &show["metadata"]["epoch"]), ("", &2.into()), "{show:#}");
 }
 
+/// As `pickle.dumps` writes an object whose `__reduce__` is `os.system`, by protocol 4 and by 0.
+const PICKLES: [&[u8]; 2] = [
+    b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94.",
+    b"cposix\nsystem\np0\n(Vid\np1\ntp2\nRp3\n.",
+];
+
+#[test]
+fn every_pickle_that_is_stored_unread_is_told_by_its_content() {
+    let project = Project::new();
+    let folder = project.path().join("f");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(fixtures().join("digits/cnn/cnn.onnx"), folder.join("cnn.onnx")).unwrap();
+    fs::write(folder.join("a.bin"), PICKLES[0]).unwrap();
+    let refused = store(&project, &["put", "f", "m"]);
+    let says = ["nothing was stored", "a.bin", "outside a zip archive and wants `posix.system`, which is code"];
+    assert!(refused.code == 3 && says.iter().all(|it| refused.err.contains(it)), "{} {}", refused.code, refused.err);
+    // Numbers that begin like one are none.
+    fs::write(folder.join("a.bin"), b"\x80\x04numbers").unwrap();
+    fs::write(folder.join("notes.txt"), "class A:\n    pass\n").unwrap();
+    assert_eq!(put(&project, "f").1, "");
+    let names = ["a.dat", "a.pickle", "data/python_model.pkl"];
+    fs::create_dir(folder.join("data")).unwrap();
+    for bytes in PICKLES {
+        names.iter().for_each(|it| fs::write(folder.join(it), bytes).unwrap());
+        let said = put(&project, "f").1;
+        let expected = names.map(|it| {
+            format!(
+                "`{it}` is a pickle, is stored as it is, and was not read: it wants `posix.system`, which is code; never load it \
+                 with Python unless you trust it"
+            )
+        });
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn an_old_file_of_pytorch_beside_the_weights_is_told_and_stored() {
+    let project = Project::new();
+    tensor(&project, "f/model.safetensors", "F32", "[1]", &1.0_f32.to_le_bytes());
+    // As `torch.save` wrote before 1.6: a magic number, its version, a description of the machine, and an empty dictionary.
+    let old = [
+        &b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..],
+        b"\x80\x02M\xe9\x03.",
+        b"\x80\x02}q\x00.",
+        b"\x80\x02}q\x00.",
+    ];
+    fs::write(project.path().join("f/optimizer.bin"), old.concat()).unwrap();
+    let said = put(&project, "f").1;
+    assert!(
+        said.contains("`optimizer.bin` is stored as it is, and was not read: ") && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
+fn layers_that_bring_their_own_code_are_told() {
+    let project = Project::new();
+    let mut bytes = fs::read(fixtures().join("digits/cnn/cnn.h5")).unwrap();
+    let class = br#""class_name": "Conv2D""#;
+    let at = bytes.windows(class.len()).position(|it| it == class).unwrap();
+    bytes[at..at + class.len()].copy_from_slice(br#""class_name": "Lambda""#);
+    fs::write(project.path().join("cnn.h5"), bytes).unwrap();
+    let (spec, said) = put(&project, "cnn.h5");
+    let says = ["`cnn.h5` would execute code when loaded with Keras: the Lambda layer `", "nothing of it was executed"];
+    assert!(said.lines().count() == 1 && says.iter().all(|it| said.contains(it)), "{said}");
+    let show: Value = serde_json::from_str(&store(&project, &["show", &spec, "--json"]).out).unwrap();
+    // What is found is no part of the checkpoint: else its identity would change with what is looked for.
+    assert!(show["metadata"].get("code").is_none(), "{show:#}");
+}
+
+#[test]
+fn what_is_no_file_and_what_is_not_there_are_refused_with_a_remedy() {
+    let project = Project::new();
+    tensor(&project, "f/a.safetensors", "F32", "[1]", &1.0_f32.to_le_bytes());
+    let pipe = project.path().join("f/pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = store(&project, &["put", "f", "m"]);
+    let says = "is neither a file nor a folder; checkpoints hold plain files, leave it out of the folder";
+    assert!(refused.code == 3 && refused.err.contains(says), "{} {}", refused.code, refused.err);
+    fs::remove_file(pipe).unwrap();
+    project.write("f/m.safetensors.index.json", r#"{"weight_map": {"w": "a.safetensors", "v": "b.safetensors"}}"#);
+    let refused = store(&project, &["put", "f", "m"]);
+    let says = ["nothing was stored", "shard `b.safetensors` is not there; put all shards beside the index"];
+    assert!(refused.code == 3 && says.iter().all(|it| refused.err.contains(it)), "{} {}", refused.code, refused.err);
+}
+
+#[test]
+fn that_nothing_can_stand_in_for_a_checkpoint_is_said_with_a_remedy() {
+    let project = Project::new();
+    tensor(&project, "m.safetensors", "F32", "[1]", &1.0_f32.to_le_bytes());
+    put(&project, "m.safetensors");
+    walk(&project.path().join("store/packs")).iter().for_each(|it| flip_a_bit(it));
+    let refused = store(&project, &["get", "m@latest", "out", "--policy", "latest"]);
+    let says = ["no checkpoint can be given out for `m@latest`", "`modelwatch store repair`", "by its id"];
+    assert!(refused.code == 3 && says.iter().all(|it| refused.err.contains(it)), "{} {}", refused.code, refused.err);
+}
+
 #[test]
 fn a_ref_is_set_only_where_it_is_expected() {
     let project = Project::new();

@@ -61,6 +61,7 @@ pub(super) fn put(to: &Target<'_>, path: &Path, allow_empty: bool) -> anyhow::Re
             if let Some(it) = unread(&arrival) {
                 output::note(&it);
             }
+            arrival.code.iter().for_each(|it| output::note(it));
             output::print(id.as_str())?;
             Ok(Code::OK)
         }

@@ -249,6 +249,7 @@ pub(super) fn watch(
                     continue;
                 }
             };
+            arrival.code.iter().for_each(|it| output::note(&format!("`{}`: {it}", path.display())));
             let (store, pipeline, lineage) = (Arc::clone(store), pipeline.clone(), watched.lineage.to_owned());
             let (is_stalled, is_old) = (Arc::clone(&stall.is_on), old.contains(&path));
             let is_ending = Arc::clone(&is_ending);

@@ -208,7 +208,7 @@ impl ProbeHost<'_> {
             ModelRole::parse(name).ok_or_else(|| Error::input(format!("there is no model `{name}`")))
         };
         match service {
-            "confidence" => Ok(self.confidence.get(text("the name of a metric")?).copied().unwrap_or(0.95).into()),
+            "confidence" => Ok(self.confidence.get(text("the name of a metric")?).copied().into()),
             "model" => serde_json::to_value(self.models.required(role()?)?.description()?).map_err(Error::input),
             "structure" => {
                 let role = role()?;

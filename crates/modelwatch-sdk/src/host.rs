@@ -154,7 +154,12 @@ pub trait Host: Send + Sync {
     /// Returns the confidence level at which intervals of `metric` are wanted: the level that a
     /// requirement on it names (`with confidence 99%`), else 0.95.
     fn confidence(&self, metric: &str) -> f64 {
-        self.call("confidence", &Value::from(metric)).ok().and_then(|it| it.as_f64()).unwrap_or(0.95)
+        self.required_confidence(metric).unwrap_or(0.95)
+    }
+
+    /// Returns the confidence level that a requirement on `metric` names; nothing where none names one.
+    fn required_confidence(&self, metric: &str) -> Option<f64> {
+        self.call("confidence", &Value::from(metric)).ok()?.as_f64()
     }
 
     /// Returns what is known of a model.

@@ -58,7 +58,9 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     if evaluation.layout.is_regression() || evaluation.layout.sums.is_some() {
         return;
     }
-    let biased = wanted(evaluation, |it| it.is_biased() && !it.is_of_class());
+    // Who asks for no interval misses none.
+    let is_asked = |it: Measure| evaluation.host.required_confidence(it.name()).is_some();
+    let biased = wanted(evaluation, |it| it.is_biased() && !it.is_of_class() && is_asked(it));
     let name = |it: &Measure| address(*it, evaluation.layout);
     if !biased.is_empty() {
         let in_place = |it: &Measure| match it {

@@ -16,7 +16,7 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use common::{Table, find, normal, random, run};
+use common::{Asked, Table, find, normal, random, run, run_on};
 
 fn column(values: impl Iterator<Item = bool>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values.map(i64::from)))
@@ -640,14 +640,28 @@ fn skill_over_the_most_frequent_class_is_covered() {
 
 /// Values that are biased by as much as they vary have no interval, so that a requirement with a confidence does not pass.
 #[test]
-fn biased_metrics_have_no_interval_and_say_so() {
+fn biased_metrics_have_no_interval_and_say_so_where_one_is_asked_for() {
     let options = json!({"task": "binary"});
     let (labels, scores) = scored(500, 0.4, 1.19, 3);
-    let report =
-        run(&options, &Table::default().with("y", &[Use::Label], column(labels.into_iter())).candidate(&scores, 1));
-    for name in ["ks_statistic", "ece"] {
-        assert!(find(&report, MetricRole::Candidate, name, &[]).unwrap().interval.is_none(), "{name}");
+    let table = Table::default().with("y", &[Use::Label], column(labels.into_iter())).candidate(&scores, 1);
+    let gaps = |asked: &'static [&'static str]| {
+        let report = run_on(&Asked(asked), &options, &table);
+        for name in ["ks_statistic", "ece"] {
+            assert!(find(&report, MetricRole::Candidate, name, &[]).unwrap().interval.is_none(), "{name}");
+        }
+        report.gaps.into_iter().filter(|it| it.what.starts_with("intervals of")).collect::<Vec<_>>()
+    };
+    assert_eq!((gaps(&[]), gaps(&["accuracy"])), (Vec::new(), Vec::new()));
+    for (asked, what) in [
+        (&["ece", "ks_statistic"][..], "intervals of ece and ks_statistic"),
+        (&["ks_statistic", "accuracy"], "intervals of ks_statistic"),
+    ] {
+        let [gap] = &gaps(asked)[..] else { panic!("{asked:?}") };
+        assert_eq!((&*gap.what, gap.why.contains("no interval")), (what, true), "{gap:?}");
+        assert_eq!(
+            (gap.why.contains("`brier`"), gap.why.contains("`roc_auc`")),
+            (what.contains("ece"), true),
+            "{gap:?}"
+        );
     }
-    let gap = report.gaps.iter().find(|it| it.what == "intervals of ece and ks_statistic").unwrap();
-    assert!(gap.why.contains("no interval"), "{gap:?}");
 }

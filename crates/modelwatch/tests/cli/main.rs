@@ -32,4 +32,5 @@ mod shown;
 mod store;
 mod support;
 mod tensors;
+mod told;
 mod unsupported;

@@ -4,8 +4,11 @@
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
-use modelwatch_runtime::{RunRecord, Verdict, record::ActionStatus};
-use modelwatch_sdk::report::{Severity, Status};
+use modelwatch_runtime::{
+    RunRecord, Verdict,
+    record::{ActionStatus, Of},
+};
+use modelwatch_sdk::report::{Check, Finding, Severity, Status};
 
 use super::{
     files::files,
@@ -117,10 +120,31 @@ fn failed(out: &mut Out, record: &RunRecord, status: Status) {
         Status::Inconclusive => "Inconclusive",
         _ => "Not checked",
     });
-    for check in checks.iter().take(MAX_CHECKS) {
-        one(out, record, check);
+    let n = checks.len();
+    let same = |it: &view::Told<'_>| {
+        let Check { metric, requirement, message, .. } = &it.check.it;
+        (it.probes(), metric.clone(), requirement.clone(), facts_of_value(&it.check.it), message.clone())
+    };
+    let groups = view::alike(checks, same);
+    for group in groups.iter().take(MAX_CHECKS) {
+        one(out, record, &group[0]);
+        others(out, "    ", group[1..].iter().map(view::Told::metric));
     }
-    more(out, checks.len(), MAX_CHECKS);
+    more(out, n, groups.iter().take(MAX_CHECKS).map(Vec::len).sum());
+}
+
+/// Returns what is observed of a check, whatever it is observed of.
+fn facts_of_value(check: &Check) -> String {
+    observed(check) + &range(check)
+}
+
+/// Names what else the same is said of, in place of saying it again.
+fn others(out: &mut Out, indent: &str, names: impl ExactSizeIterator<Item = String>) {
+    let n = names.len();
+    if n > 0 {
+        let names: Vec<_> = names.collect();
+        out.item(indent, indent, DIM, &clip(&format!("… and {} more: {}", count(n as u64), names.join(", ")), 400));
+    }
 }
 
 fn one(out: &mut Out, record: &RunRecord, told: &view::Told<'_>) {
@@ -170,16 +194,24 @@ fn findings(out: &mut Out, record: &RunRecord) {
         return;
     }
     out.head("Findings");
-    for finding in findings.iter().take(MAX_FINDINGS) {
+    let n = findings.len();
+    // Each file is of one of them.
+    let same = |finding: &&Of<Finding>| {
         let it = &finding.it;
+        let said = if it.advice.is_empty() { &it.message } else { &it.advice };
+        let files: Vec<_> = it.file_paths().map(str::to_owned).collect();
+        (finding.probe.clone(), it.code.clone(), it.severity, said.clone(), files)
+    };
+    let groups = view::alike(findings, same);
+    for group in groups.iter().take(MAX_FINDINGS) {
+        let (finding, it) = (group[0], &group[0].it);
         let style = color(match it.severity {
             Severity::Error => Status::Fail,
             Severity::Warning => Status::Inconclusive,
             Severity::Info => Status::Pass,
         });
         let lead = format!("{:<7}", it.severity.as_str());
-        let place = if it.place.is_empty() { &finding.probe } else { &it.place };
-        let title = format!("{}  {}", clip(&it.code, 40), clip(place, 200));
+        let title = format!("{}  {}", clip(&it.code, 40), place(finding));
         out.item(&format!("  {style}{lead}{style:#} "), "          ", BOLD, &title);
         out.item("          ", "          ", Style::new(), &clip(&it.message, 400));
         if !it.advice.is_empty() {
@@ -188,8 +220,13 @@ fn findings(out: &mut Out, record: &RunRecord) {
         for file in files(it, None) {
             out.item("          ", "          ", DIM, &file.name);
         }
+        others(out, "          ", group[1..].iter().map(|it| place(it)));
     }
-    more(out, findings.len(), MAX_FINDINGS);
+    more(out, n, groups.iter().take(MAX_FINDINGS).map(Vec::len).sum());
+}
+
+fn place(finding: &Of<Finding>) -> String {
+    clip(if finding.it.place.is_empty() { &finding.probe } else { &finding.it.place }, 200)
 }
 
 fn actions(out: &mut Out, record: &RunRecord) {
@@ -223,5 +260,39 @@ fn gaps(out: &mut Out, record: &RunRecord) {
 fn more(out: &mut Out, all: usize, shown: usize) {
     if all > shown {
         out.item("    ", "    ", DIM, &format!("{} more in the report", all - shown));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modelwatch_sdk::report::Labels;
+
+    use super::*;
+    use crate::report::fixture::{self, of};
+
+    #[test]
+    fn what_is_the_same_is_said_once_with_what_else_it_is_of() {
+        let mut record = fixture::fail();
+        record.checks.clear();
+        for (class, observed) in [("0", f64::NAN), ("1", f64::NAN), ("2", 0.5), ("3", f64::NAN)] {
+            let labels = Labels::from([("class".to_owned(), class.to_owned())]);
+            let (observed, message) = (Some(observed), "the metric is not a number".to_owned());
+            let check = Check { labels, observed, message, ..Check::not_checked("recall", ">= 0.85", "") };
+            record.checks.push(of("metrics", Check { status: Status::Fail, ..check }));
+        }
+        let sick = |place: &str, n: u32, file: Option<&str>| {
+            let message = format!("{n} of {n} weights are not finite");
+            let it = Finding::new("MW-W001", Severity::Error, place, message).advice("go back to the last one");
+            of("weights", it.files(file.map(str::to_owned).into_iter().collect()))
+        };
+        record.findings =
+            vec![sick("a", 1, None), sick("b", 2, None), sick("c", 3, Some("c.onnx")), sick("d", 4, None)];
+        let text = anstream::adapter::strip_str(&human(&record, 100)).to_string();
+        let said = |words: &str| text.matches(words).count();
+        assert_eq!((said("✗ metrics · recall[class=0]"), said("✗ metrics · recall")), (1, 2), "{text}");
+        assert!(text.contains("… and 2 more: recall[class=1], recall[class=3]\n"), "{text}");
+        // What another value was observed of is said by itself, and so is what a file of its own belongs to.
+        assert!(text.contains("✗ metrics · recall[class=2]\n    observed 0.5,"), "{text}");
+        assert_eq!((said("go back"), said("… and 2 more: b, d\n"), said("c.onnx")), (2, 1, 1), "{text}");
     }
 }

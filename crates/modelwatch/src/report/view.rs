@@ -1,5 +1,7 @@
 //! What all reports ask of a record.
 
+use std::{collections::HashMap, hash::Hash};
+
 use modelwatch_runtime::{
     RunRecord, Verdict,
     record::{ActionKind, ActionRecord, ActionStatus, CheckpointRecord, GapRecord, Of},
@@ -57,6 +59,19 @@ pub(crate) fn told(record: &RunRecord, status: Status) -> Vec<Told<'_>> {
         match same {
             Some(it) => it.probes.push(&check.probe),
             None => res.push(Told { probes: vec![&check.probe], check, is_whole }),
+        }
+    }
+    res
+}
+
+/// Puts together what has the same key, in the order of the first ones.
+pub(crate) fn alike<T, K: Hash + Eq>(all: Vec<T>, key: impl Fn(&T) -> K) -> Vec<Vec<T>> {
+    let (mut res, mut places): (Vec<Vec<T>>, HashMap<K, usize>) = Default::default();
+    for it in all {
+        let place = *places.entry(key(&it)).or_insert(res.len());
+        match res.get_mut(place) {
+            Some(group) => group.push(it),
+            None => res.push(vec![it]),
         }
     }
     res

@@ -32,3 +32,22 @@ fn an_interval_is_missed_where_it_is_asked_for() {
     });
     assert_eq!(all, [(1, 0, 0); 3]);
 }
+
+#[test]
+fn what_is_said_of_many_is_said_once_in_the_summary() {
+    let project = Project::new();
+    let probes = format!("{METRICS}require = {{ 'recall[class=*]' = '>= 0.85' }}\n[[analyze]]\nuses = 'weights'\n");
+    let pipeline = format!("{}{probes}", digits("bad_diverged"));
+    let human = run(&project, &pipeline, &["--quiet"]).out;
+    assert_eq!((count(&human, "✗ metrics · recall["), count(&human, "the metric is not a number")), (1, 1), "{human}");
+    assert!(human.contains("… and 9 more: recall[class=1], recall[class=2],"), "{human}");
+    assert_eq!((count(&human, "MW-W001"), count(&human, "go back to the last one")), (1, 1), "{human}");
+    // Whoever counts them gets all of them.
+    let (_, record) = project.run(&pipeline);
+    let n = |list: &str, key: &str, value: &str| {
+        record[list].as_array().unwrap().iter().filter(|it| it[key] == value).count()
+    };
+    assert_eq!(n("checks", "metric", "recall"), 10);
+    let sick = n("findings", "code", "MW-W001");
+    assert!(sick > 5 && human.contains(&format!("… and {} more: ", sick - 1)), "{human}");
+}

@@ -77,13 +77,28 @@ fn changed(dir: &Path, at: usize, byte: u8) -> PathBuf {
     path
 }
 
+/// Copies a fixture into a folder, whose root has a field of another name.
+fn with_other_root(dir: &Path) -> PathBuf {
+    // Names of the fields of `Plugin`, as abi_stable keeps them in each library that has its layout.
+    let (fields, others) = (b"manifest;store;component,config,probe;", b"manifest;stork;component,config,probe;");
+    let path = put(dir, "fixture-panicking-manifest");
+    let mut bytes = fs::read(&path).unwrap();
+    let starts: Vec<_> = (0..bytes.len() - fields.len()).filter(|&it| bytes[it..].starts_with(fields)).collect();
+    assert!(!starts.is_empty());
+    for it in starts {
+        bytes[it..it + fields.len()].copy_from_slice(others);
+    }
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
 /// Puts a library that is refused into a folder.
 type Make = fn(&Path) -> PathBuf;
 
 /// A way to be refused, for programs, and what is said of it.
 type Case<'a> = (Make, RefusalKind, &'a [&'a str]);
 
-const CASES: [Case<'_>; 10] = [
+const CASES: [Case<'_>; 11] = [
     (
         |dir| compile(dir, "other_abi", Some((999, 1))),
         RefusalKind::Abi,
@@ -92,6 +107,7 @@ const CASES: [Case<'_>; 10] = [
     (|dir| compile(dir, "aborts", Some((ABI, 0))), RefusalKind::PanicAbort, &["panic = \"abort\""]),
     (|dir| compile(dir, "bare", None), RefusalKind::NotAPlugin, &["modelwatch_probe_bare"]),
     (|dir| compile(dir, "rootless", Some((ABI, 1))), RefusalKind::Layout, &["modelwatch_plugin_rootless"]),
+    (with_other_root, RefusalKind::Layout, &["its types have another layout; build it with this version's SDK"]),
     (
         |dir| {
             fs::write(library(dir, "x"), "not a library").unwrap();

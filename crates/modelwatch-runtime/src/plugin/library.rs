@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use abi_stable::library::AbiHeaderRef;
+use abi_stable::library::{AbiHeaderRef, LibraryError};
 use modelwatch_abi::{ABI_VERSION, PROBE_MAGIC, PROBE_PREFIX, ProbeRecord, ROOT_PREFIX, v1::PluginRef};
 use modelwatch_sdk::{Error, Manifest};
 
@@ -281,9 +281,11 @@ fn root_module(library: &libloading::Library, crate_name: &str) -> Result<Plugin
     // `upgrade` and `init_root_module`, not `RootModule::load_from_file`: that keeps one library
     // per root module type, and would hand back the first one for all.
     let header = header.upgrade().map_err(|e| format!("it was built with another abi_stable: {}", one_line(&e)))?;
-    header
-        .init_root_module::<PluginRef>()
-        .map_err(|e| format!("its types have another layout; build it with this version's SDK ({})", one_line(&e)))
+    header.init_root_module::<PluginRef>().map_err(|e| match e {
+        // It goes on for pages, and is for whoever changes the types.
+        LibraryError::AbiInstability(_) => "its types have another layout; build it with this version's SDK".to_owned(),
+        e => format!("its root cannot be had; build it with this version's SDK ({})", one_line(&e)),
+    })
 }
 
 fn manifest(root: PluginRef) -> Result<Manifest, Error> {

@@ -1,7 +1,9 @@
 //! Finds plugins and keeps what they offer.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,10 +30,17 @@ impl SearchPath {
     /// beside the executable.
     pub fn new(command_line: &[PathBuf], pipeline: &[PathBuf]) -> Self {
         let variable = env::var_os(PATH_VARIABLE).unwrap_or_default();
-        let beside = env::current_exe().ok().and_then(|it| Some(it.parent()?.join("plugins")));
+        Self::of(command_line, pipeline, &variable, Self::beside().filter(|it| it.is_dir()))
+    }
+
+    /// Returns the folder beside the executable, which is searched where it is there.
+    pub fn beside() -> Option<PathBuf> {
+        Some(env::current_exe().ok()?.parent()?.join("plugins"))
+    }
+
+    fn of(command_line: &[PathBuf], pipeline: &[PathBuf], variable: &OsStr, beside: Option<PathBuf>) -> Self {
         let listed = command_line.iter().chain(pipeline).cloned();
-        let others =
-            env::split_paths(&variable).filter(|it| !it.as_os_str().is_empty()).chain(beside.filter(|it| it.is_dir()));
+        let others = env::split_paths(variable).filter(|it| !it.as_os_str().is_empty()).chain(beside);
         let mut res = Vec::new();
         for dir in listed.chain(others) {
             if !res.contains(&dir) {
@@ -57,6 +66,7 @@ impl SearchPath {
 pub struct Catalog {
     /// What runs plugins in processes of their own; nothing where this program cannot.
     pub worker: Option<WorkerProgram>,
+    folders: Vec<PathBuf>,
     plugins: Vec<LoadedPlugin>,
     refusals: Vec<Refusal>,
 }
@@ -110,7 +120,7 @@ impl LoadedPlugin {
 impl Catalog {
     /// Loads every plugin in the folders. A library that is refused does not keep others away.
     pub fn load(path: &SearchPath) -> Self {
-        let mut res = Self::default();
+        let mut res = Self { folders: path.dirs().to_vec(), ..Self::default() };
         for dir in path.dirs() {
             res.load_dir(dir);
         }
@@ -156,6 +166,11 @@ impl Catalog {
     pub fn link(&mut self, registry: Registry) {
         let manifest = registry.manifest().clone();
         self.add(LoadedPlugin { path: None, manifest, digest: None, source: Source::Linked(registry) });
+    }
+
+    /// Returns the folders that were searched.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
     }
 
     /// Returns the plugins that were loaded.
@@ -355,4 +370,21 @@ impl Component<'_> {
 
 fn place(path: Option<&Path>) -> String {
     path.map_or_else(|| "this program".to_owned(), |it| it.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_searched_from_the_nearest_to_the_farthest_and_once() {
+        let dirs = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let variable = env::join_paths(["e", "", "c", "f"]).unwrap();
+        let of = |beside| SearchPath::of(&dirs(&["a", "b"]), &dirs(&["c", "a", "d"]), &variable, beside);
+        assert_eq!(of(Some("g".into())).dirs(), dirs(&["a", "b", "c", "d", "e", "f", "g"]));
+        assert_eq!(of(Some("b".into())), of(None));
+        assert_eq!(SearchPath::of(&[], &[], OsStr::new(""), None), SearchPath::default());
+        // What is asked for comes first, whatever this process has in its environment.
+        assert_eq!(SearchPath::new(&dirs(&["a"]), &dirs(&["b"])).dirs()[..2], dirs(&["a", "b"]));
+    }
 }

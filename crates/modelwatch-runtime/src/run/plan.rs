@@ -228,7 +228,7 @@ impl<'a> Planner<'a, '_> {
     fn check_folders(&mut self) {
         for (at, dir) in self.pipeline.plugins.dirs.iter().enumerate().filter(|(_, it)| !it.is_dir()) {
             let message = format!("there is no plugin folder `{}`", dir.display());
-            let help = "correct the path, which starts at the folder of the pipeline, or build the plugins";
+            let help = "correct the path, which starts at the folder of the pipeline, or build the plugins with `cargo xtask plugins`";
             self.at(&format!("{PLUGIN_DIRS}/{at}"), code::MISSING_FILE, &message, Some(help));
         }
     }
@@ -319,7 +319,8 @@ impl<'a> Planner<'a, '_> {
                 let help = match similar {
                     Some(it) => format!("did you mean `{it}`?"),
                     None if names.is_empty() => {
-                        "build the plugins, or name their folder with `--plugin-dir`".to_owned()
+                        "build the plugins with `cargo xtask plugins`, or name their folder with `--plugin-dir`"
+                            .to_owned()
                     }
                     None => format!("there is {}", names.join(", ")),
                 };

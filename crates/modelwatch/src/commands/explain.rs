@@ -31,14 +31,15 @@ pub(crate) fn explain(arguments: &cli::Explain) -> anyhow::Result<Code> {
     });
     let found: Vec<_> = components.chain(findings).collect();
     if found.is_empty() {
-        return Err(Wrong(unknown(what, &upper, &catalog)).into());
+        return Err(Wrong(unknown(arguments, &upper, &catalog)).into());
     }
     output::print(&found.join("\n"))?;
     Ok(Code::OK)
 }
 
 /// What to say of something that is neither a code nor a component: what is close to it.
-fn unknown(what: &str, upper: &str, catalog: &Catalog) -> String {
+fn unknown(arguments: &cli::Explain, upper: &str, catalog: &Catalog) -> String {
+    let what = &arguments.what;
     let of_components = catalog.components().flat_map(|it| &it.info.codes).map(|it| it.code.as_str());
     let mut findings: Vec<_> = codes::CODES.iter().map(|it| it.code).chain(of_components).collect();
     findings.sort_unstable();
@@ -49,6 +50,10 @@ fn unknown(what: &str, upper: &str, catalog: &Catalog) -> String {
     let alike: Vec<_> = findings.iter().copied().filter(is_like).collect();
     if let [first, .., last] = alike[..] {
         return format!("there is no code `{upper}`; those with these letters are `{first}` to `{last}`");
+    }
+    // What is close to it would be something else.
+    if let Some(why) = run::without_plugins(catalog) {
+        return format!("`{what}` is no code of modelwatch itself; {why}");
     }
     let names = catalog.components().map(|it| it.info.name.as_str());
     let names = names.chain(config::codes().map(|it| -> &str { it })).chain(findings);

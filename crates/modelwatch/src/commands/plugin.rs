@@ -40,9 +40,9 @@ fn list(plugins: &PluginDirs) -> anyhow::Result<Code> {
         components.sort_by_key(|it| (it.info.kind, &it.info.name));
         format!("{place}\n{}", described(&components))
     });
-    match shown.collect::<Vec<_>>() {
-        it if it.is_empty() => output::note("no plugins"),
-        it => output::print(&it.join("\n\n"))?,
+    match (shown.collect::<Vec<_>>(), run::without_plugins(&catalog)) {
+        (_, Some(it)) => output::note(&it),
+        (it, None) => output::print(&it.join("\n\n"))?,
     }
     // Each refusal was logged as it happened.
     Ok(if catalog.refusals().is_empty() { Code::OK } else { Code::NOT_DONE })

@@ -43,7 +43,9 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
                 (Some(it), _) => format!("did you mean `{it}`?"),
                 // It may have it.
                 (None, Some(refusal)) => bail!("no verifier or analyzer that was loaded is named `{name}`; {refusal}"),
-                (None, None) => format!("there is {}", names.join(", ")),
+                (None, None) => {
+                    run::without_plugins(&catalog).unwrap_or_else(|| format!("there is {}", names.join(", ")))
+                }
             };
             return Err(Wrong(format!("no verifier or analyzer is named `{name}`; {hint}")).into());
         }

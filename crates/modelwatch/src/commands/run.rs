@@ -85,6 +85,21 @@ pub(super) fn catalog(plugins: &PluginDirs, pipeline: Option<&Pipeline>) -> anyh
     Ok(res)
 }
 
+/// Says where there are no plugins and how to get some; nothing where there are any.
+pub(super) fn without_plugins(catalog: &Catalog) -> Option<String> {
+    if !catalog.plugins().is_empty() {
+        return None;
+    }
+    let mut places: Vec<_> = catalog.folders().iter().map(|it| format!("`{}`", it.display())).collect();
+    let beside = SearchPath::beside().filter(|it| !catalog.folders().contains(it));
+    places.extend(beside.map(|it| format!("`{}`, which is not there", it.display())));
+    Some(format!(
+        "no plugin was loaded from {}; build them with `cargo xtask plugins` in a checkout of modelwatch, or name their folder with \
+         `--plugin-dir` or in `MODELWATCH_PLUGIN_PATH`",
+        places.join(" or ")
+    ))
+}
+
 /// A flag that is set by an interruption, and one that is set before it where that is a preemption. A second
 /// interruption ends the process at once, which the first one from a terminal says.
 pub(super) fn cancel_on_signals() -> anyhow::Result<(Arc<AtomicBool>, Arc<AtomicBool>)> {

@@ -170,7 +170,9 @@ pub(super) fn store_named<'c>(catalog: &'c Catalog, uses: &str) -> anyhow::Resul
         // It may have it.
         (Lookup::Unknown(_), Some(refusal)) => bail!("no store that was loaded is named `{uses}`; {refusal}"),
         (Lookup::Unknown(_), None) => {
-            Err(Wrong(format!("no store is named `{uses}`; name its folder with `--plugin-dir`")).into())
+            let help = run::without_plugins(catalog);
+            let help = help.unwrap_or_else(|| "name the folder of its plugin with `--plugin-dir`".to_owned());
+            Err(Wrong(format!("no store is named `{uses}`; {help}")).into())
         }
     }
 }

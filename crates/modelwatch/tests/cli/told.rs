@@ -1,5 +1,7 @@
 //! What people are told in few words: summaries, lists of mistakes, and what to do about them.
 
+use std::fs;
+
 use crate::support::{Ended, Project, digits};
 
 const METRICS: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
@@ -50,4 +52,41 @@ fn what_is_said_of_many_is_said_once_in_the_summary() {
     assert_eq!(n("checks", "metric", "recall"), 10);
     let sick = n("findings", "code", "MW-W001");
     assert!(sick > 5 && human.contains(&format!("… and {} more: ", sick - 1)), "{human}");
+}
+
+/// Returns a copy of the program in a folder of its own, beside which there are no plugins.
+fn lone_program(project: &Project) -> std::path::PathBuf {
+    let program = project.path().join("modelwatch");
+    fs::copy(env!("CARGO_BIN_EXE_modelwatch"), &program).unwrap();
+    program
+}
+
+#[test]
+fn without_plugins_it_is_said_where_they_were_looked_for_and_how_to_get_some() {
+    let project = Project::new();
+    let program = lone_program(&project);
+    let empty = project.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    project.write("pipeline.toml", &format!("{}{METRICS}", digits("e08")));
+    let store = ["store", "--store", "store", "put", "pipeline.toml", "m"];
+    for arguments in [
+        &["plugin", "list"][..],
+        &["explain", "MW-W003"],
+        &["explain", "behavior"],
+        &["probe", "drift", "--current", "pipeline.toml"],
+        &store,
+    ] {
+        let ended = project.call(&program, &empty, arguments);
+        let places =
+            [empty.display().to_string(), project.path().canonicalize().unwrap().join("plugins").display().to_string()];
+        assert_eq!(ended.out, "", "{arguments:?}");
+        assert_eq!(ended.code, if arguments[0] == "plugin" { 0 } else { 2 }, "{arguments:?}: {}", ended.err);
+        for it in ["`cargo xtask plugins`", "`--plugin-dir`", &places[0], &places[1]] {
+            assert!(ended.err.contains(it), "{arguments:?}: no `{it}` in {}", ended.err);
+        }
+    }
+    let checked = project.call(&program, &empty, &["check", "pipeline.toml"]);
+    assert!(checked.err.contains("build the plugins with `cargo xtask plugins`"), "{}", checked.err);
+    // What the program itself says needs none of them.
+    assert_eq!(project.call(&program, &empty, &["explain", "E0016"]).code, 0);
 }

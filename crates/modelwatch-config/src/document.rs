@@ -359,8 +359,12 @@ impl Document {
     }
 }
 
-/// Orders diagnostics as a reader meets them: what concerns the whole file, the file from top to bottom, overrides.
-pub(crate) fn sort_key(it: &Diagnostic) -> (Origin, Option<usize>) {
+/// Puts diagnostics in the order in which a reader meets them: what concerns the whole file, the file from top to bottom, overrides.
+pub fn sort_diagnostics(diagnostics: &mut [Diagnostic]) {
+    diagnostics.sort_by_key(sort_key);
+}
+
+fn sort_key(it: &Diagnostic) -> (Origin, Option<usize>) {
     (it.origin, it.span.as_ref().map(|span| span.start))
 }
 

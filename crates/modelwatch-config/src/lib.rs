@@ -31,7 +31,7 @@ mod tree;
 pub use checkpoint::{CheckpointSpec, CheckpointSpecError, PROFILES_SUFFIX, Selector};
 pub use code::{codes, explain};
 pub use diagnostic::{Diagnostic, Location, Origin, Related, Severity, render, to_json};
-pub use document::{Document, EditError, MetricPart};
+pub use document::{Document, EditError, MetricPart, sort_diagnostics};
 pub use load::{ConfigError, MAX_BYTES, Parsed, load, of_arguments, parse};
 pub use options::schema;
 pub use overrides::{Override, OverrideError};

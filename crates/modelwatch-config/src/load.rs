@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    Diagnostic, Document, Override, Pipeline, Severity, consequences::Unread, document::sort_key, resolve, shape,
+    Diagnostic, Document, Override, Pipeline, Severity, consequences::Unread, document::sort_diagnostics, resolve,
+    shape,
 };
 
 /// The largest pipeline file that is read, in bytes.
@@ -123,7 +124,7 @@ fn parsed(path: Option<&Path>, text: &str, overrides: &[Override]) -> Parsed {
 
     let unread = Unread::of(&document, &diagnostics);
     diagnostics.retain(|it| !unread.explains(&document, it));
-    diagnostics.sort_by_key(sort_key);
+    sort_diagnostics(&mut diagnostics);
     diagnostics.dedup();
     let is_wrong = diagnostics.iter().any(|it| it.severity == Severity::Error);
     let (pipeline, draft) = if is_wrong { (None, Some(pipeline)) } else { (Some(pipeline), None) };

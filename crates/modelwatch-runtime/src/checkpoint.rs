@@ -20,7 +20,9 @@ use thiserror::Error;
 
 use crate::{
     arrival::{Arrival, VERDICT_FILE, is_handoff},
-    blessing, whole_file,
+    blessing,
+    data::remedy,
+    whole_file,
 };
 
 pub use self::integrity::verify;
@@ -44,7 +46,7 @@ const MAX_DEPTH: usize = 16;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The file or folder to import cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`: {source}{}", path.display(), remedy(source))]
     Io {
         /// The path.
         path: PathBuf,

@@ -21,8 +21,8 @@ use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use modelwatch_config::DataFormat;
 
-pub(crate) use error::CORRECT_PATH;
 pub use error::DataError;
+pub(crate) use error::{CORRECT_PATH, remedy};
 use guard::{Guarded, guarded};
 
 /// The most rows of a partition of a file that has no row groups; wide rows make fewer.

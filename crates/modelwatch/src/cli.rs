@@ -73,6 +73,28 @@ pub(crate) enum Format {
     Github,
 }
 
+/// How what is wrong with a pipeline is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProblemFormat {
+    /// For people, each with its place in the file, on standard error.
+    #[default]
+    Human,
+    /// One JSON array on standard output, with an object for each; empty where all is well.
+    Json,
+    /// Annotations for GitHub Actions on standard output, and what people read beside them.
+    Github,
+}
+
+impl From<ProblemFormat> for Format {
+    fn from(format: ProblemFormat) -> Self {
+        match format {
+            ProblemFormat::Human => Self::Human,
+            ProblemFormat::Json => Self::Json,
+            ProblemFormat::Github => Self::Github,
+        }
+    }
+}
+
 /// A format in which tensors are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TensorFormat {
@@ -127,7 +149,7 @@ pub(crate) struct Check {
     pub(crate) no_environment: bool,
     /// How problems are printed.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: ProblemFormat,
     #[command(flatten)]
     pub(crate) plugins: PluginDirs,
 }

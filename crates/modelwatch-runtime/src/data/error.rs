@@ -20,7 +20,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// No file matches.
-    #[error("no file matches `{pattern}`")]
+    #[error("no file matches `{pattern}`{CORRECT_PATH}")]
     NothingMatches {
         /// The glob.
         pattern: String,
@@ -111,7 +111,8 @@ fn first_line(reason: impl ToString) -> String {
 /// The remedy for a path to nothing.
 pub(crate) const CORRECT_PATH: &str = "; correct the path";
 
-fn remedy(source: &io::Error) -> &'static str {
+/// Returns what to do about a file that cannot be read, as far as that is known.
+pub(crate) fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => CORRECT_PATH,
         io::ErrorKind::PermissionDenied => "; let the user of this process read it",

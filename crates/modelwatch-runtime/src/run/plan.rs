@@ -83,7 +83,9 @@ pub(super) fn plan<'a>(
     options: &Options<'a>,
 ) -> Result<Plan<'a>, Problem> {
     let (plan, mut problems) = look(document, pipeline, options, &[]);
-    if problems.is_empty() {
+    // The run of a pipeline says which probes lack what is not there, and acts on it. Arguments that name it are mistyped.
+    let is_mistyped = document.path().is_none() && names_nothing(pipeline, &plan);
+    if problems.is_empty() && !is_mistyped {
         return Ok(plan);
     }
     // A run goes on without them, but nobody should have to come back for them.
@@ -142,14 +144,15 @@ pub(super) fn missing(
     let mut res = Vec::new();
     for (role, settings) in pipeline.data.iter().flat_map(data::sources) {
         let Some(Err(e)) = plan.data.get(&role) else { continue };
-        // What is wrong with a pattern is said of the pipeline itself.
-        if DataError::of_pattern(&settings.path).is_some() {
+        let pointer = format!("/data/{}/path", role.as_str());
+        // What is wrong with a pattern, or a place that is not read from, is said of the pipeline itself.
+        if DataError::of_pattern(&settings.path).is_some() || errors.iter().any(|it| it.pointer == pointer) {
             continue;
         }
         let help = (!Path::new(&settings.path).exists()).then(|| paths_help(document));
         // What the help says at more length.
         let message = e.strip_suffix(CORRECT_PATH).unwrap_or(e);
-        res.push(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, message, help));
+        res.push(document.at(&pointer, code::MISSING_FILE, message, help));
     }
     res.extend(data::unwritable(document, pipeline));
     let mut models = Vec::new();
@@ -200,6 +203,17 @@ pub(super) fn missing(
         res.push(document.at(&pointer, code::REFUSED, it.to_string(), Some(UNREAD_HELP)));
     }
     res
+}
+
+/// Returns whether a path of data or of a model to import leads to no file.
+fn names_nothing(pipeline: &Pipeline, plan: &Plan<'_>) -> bool {
+    let is_no_data = |(role, it): (Role, &config::Source)| match plan.data.get(&role) {
+        Some(Err(e)) => e.ends_with(CORRECT_PATH) || Path::new(&it.path).is_dir(),
+        _ => false,
+    };
+    let is_no_model = |role| data::imported(pipeline, role).is_some_and(|(path, _)| !path.exists());
+    pipeline.data.iter().flat_map(data::sources).any(is_no_data)
+        || [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(is_no_model)
 }
 
 /// What to do where a plugin folder cannot be read.

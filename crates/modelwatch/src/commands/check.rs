@@ -17,10 +17,11 @@ pub(crate) fn check(arguments: &cli::Check) -> anyhow::Result<Code> {
     let further = further(&parsed, &arguments.plugins, !arguments.no_environment)?;
     let Parsed { document, mut diagnostics, .. } = parsed;
     diagnostics.extend(further);
-    match arguments.format {
+    config::sort_diagnostics(&mut diagnostics);
+    match Format::from(arguments.format) {
         Format::Json => output::print(&config::to_json(&diagnostics, &document).to_string())?,
         _ if diagnostics.is_empty() => output::print(&format!("{} is fine", arguments.pipeline.display()))?,
-        _ => run::complain(&document, &diagnostics, arguments.format)?,
+        format => run::complain(&document, &diagnostics, format)?,
     }
     let wrong = diagnostics.iter().any(|it| it.severity == Severity::Error);
     Ok(if wrong { Code::WRONG } else { Code::OK })

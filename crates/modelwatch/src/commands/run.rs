@@ -65,14 +65,29 @@ pub(super) fn accept(parsed: Parsed, format: Format) -> anyhow::Result<Option<(D
     Ok(pipeline.map(|it| (document, it)))
 }
 
-/// Says what is wrong with a pipeline, on a host of continuous integration at its place as well.
+/// Says what is wrong with a pipeline from its top to its bottom, on a host of continuous integration at its place as well.
 pub(super) fn complain(document: &Document, diagnostics: &[Diagnostic], format: Format) -> anyhow::Result<()> {
+    let mut sorted = diagnostics.to_vec();
+    config::sort_diagnostics(&mut sorted);
     if format == Format::Github {
-        output::print(&report::diagnostics(diagnostics, document))?;
+        output::print(&report::diagnostics(&sorted, document))?;
     }
     let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    output::note(&config::render(diagnostics, document, color));
+    output::note(&format!("{}{}", config::render(&sorted, document, color), how_many(&sorted)));
     Ok(())
+}
+
+/// Counts errors and warnings, where the first of them may be out of sight.
+fn how_many(diagnostics: &[Diagnostic]) -> String {
+    if diagnostics.len() < 2 {
+        return String::new();
+    }
+    let of = |severity, one| {
+        let n = diagnostics.iter().filter(|it| it.severity == severity).count();
+        (n > 0).then(|| text::counted(n, one))
+    };
+    let parts = [of(config::Severity::Error, "error"), of(config::Severity::Warning, "warning")];
+    format!("\n{}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 pub(super) fn catalog(plugins: &PluginDirs, pipeline: Option<&Pipeline>) -> anyhow::Result<Catalog> {
@@ -249,28 +264,39 @@ impl Ending<'_> {
         let record = &self.outcome.record;
         show(record, how.format, lines)?;
         if how.format == Format::Human && !how.keep {
-            output::print(&measured(record))?;
+            measured(record).map_or(Ok(()), |it| output::print(&it))?;
         }
         Ok(())
     }
 }
 
-/// The metrics of a run without a pipeline file, where the numbers are what was asked for; those of all rows first.
-fn measured(record: &RunRecord) -> String {
+/// The metrics of a run without a pipeline file, where the numbers are what was asked for; those of all rows first. Nothing where there are
+/// none.
+fn measured(record: &RunRecord) -> Option<String> {
     const MOST: usize = 60;
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["METRIC", "CANDIDATE", "BASELINE", "N"]);
     let of = |role| record.metrics.iter().map(|it| &it.it).filter(move |it| it.role == role);
     let mut candidates: Vec<_> = of(MetricRole::Candidate).collect();
     candidates.sort_by_key(|it| !it.labels.is_empty());
+    if candidates.is_empty() {
+        return None;
+    }
+    // What has no baseline may be no model's either.
+    let is_compared = of(MetricRole::Baseline).next().is_some();
+    let mut table = Table::new();
+    let heads: &[_] = if is_compared { &["METRIC", "CANDIDATE", "BASELINE", "N"] } else { &["METRIC", "VALUE", "N"] };
+    table.load_style(NOTHING).set_header(heads);
     for it in candidates.iter().take(MOST) {
         let baseline = of(MetricRole::Baseline).find(|other| other.name == it.name && other.labels == it.labels);
-        let baseline = baseline.map(|it| text::number(it.value)).unwrap_or_default();
-        table.add_row([text::name(&it.name, &it.labels), text::number(it.value), baseline, text::count(it.n)]);
+        let baseline = is_compared.then(|| baseline.map(|it| text::number(it.value)).unwrap_or_default());
+        let value = [text::name(&it.name, &it.labels), text::number(it.value)];
+        table.add_row(value.into_iter().chain(baseline).chain([text::count(it.n)]));
     }
-    let left_out = candidates.len().saturating_sub(MOST);
-    let more = if left_out > 0 { format!("\n{left_out} more: `--format json`") } else { String::new() };
-    format!("{table}{more}")
+    let more = match candidates.len().saturating_sub(MOST) {
+        0 => String::new(),
+        1 => "\n1 more metric: `--format json`".to_owned(),
+        n => format!("\n{n} more metrics: `--format json`"),
+    };
+    Some(format!("{table}{more}"))
 }
 
 /// Prints a record, of which the probes are at these lines of the pipeline's file.

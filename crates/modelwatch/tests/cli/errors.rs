@@ -571,7 +571,6 @@ fn data_that_cannot_be_read_is_an_error_that_names_the_file() {
         ("broken.csv", "line 3"),
         ("broken.csv", "; give every line the fields of the head line"),
         ("nothing.csv", "is empty"),
-        ("none.csv", "; correct the path"),
     ] {
         let ended = project.modelwatch(&["probe", "drift", "--current", file, "--reference", file, "--format", "json"]);
         assert_eq!(ended.code, 3, "{file}: {}{}", ended.out, ended.err);
@@ -693,8 +692,7 @@ fn what_is_wrong_with_the_arguments_of_a_probe_is_shown_as_it_was_typed() {
     );
     let missing = ["1 | --current none.csv\n  |           ^^^^^^^^\n", "help: correct the path\n"];
     shown(&["--current", "none.csv"], &missing);
-    let ended = project.modelwatch(&["probe", "drift", "--current", "none.csv", "--reference", "rows.csv"]);
-    assert!(ended.code == 3 && ended.out.contains("(`--current none.csv`)"), "{}", ended.out);
+    shown(&["--current", "none.csv", "--reference", "rows.csv"], &missing);
     let both = ["--current", "rows.csv", "--reference", "rows.csv"];
     let requirements = [
         ("drifted_share=0.2", "1 | --require drifted_share=0.2\n  |                         ^\n"),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Ended, Project, digits};
+use crate::support::{Ended, Project, digits, fixtures};
 
 const METRICS: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
 
@@ -54,6 +54,48 @@ fn what_is_said_of_many_is_said_once_in_the_summary() {
     assert!(sick > 5 && human.contains(&format!("… and {} more: ", sick - 1)), "{human}");
 }
 
+#[test]
+fn arguments_that_lead_to_nothing_are_told_at_once_and_before_the_run() {
+    let project = Project::new();
+    project.write("rows.csv", "a,b\n1,x\n");
+    fs::create_dir(project.path().join("folder")).unwrap();
+    for (current, reference, model) in [
+        ("none.csv", "neither.csv", None),
+        ("no*.csv", "rows.csv", None),
+        ("rows.csv", "folder", None),
+        ("rows.csv", "rows.csv", Some("none.onnx")),
+    ] {
+        let mut arguments = vec!["probe", "drift", "--current", current, "--reference", reference];
+        arguments.extend(model.into_iter().flat_map(|it| ["--model", it]));
+        let ended = project.modelwatch(&arguments);
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{current} {reference}: {}", ended.err);
+        for it in [current, reference].into_iter().chain(model).filter(|it| *it != "rows.csv") {
+            let option = format!(" {it}\n");
+            assert!(count(&ended.err, "E0203") >= 1 && ended.err.contains(&option), "{it}: {}", ended.err);
+        }
+    }
+    // Two of them are counted below.
+    let ended = project.modelwatch(&["probe", "drift", "--current", "none.csv", "--reference", "neither.csv"]);
+    assert!(ended.err.contains("\n\n2 errors\n"), "{}", ended.err);
+    // A probe that could not run measured nothing.
+    project.write("broken.csv", "a,b\n1,2\n3\n");
+    let ended = project.modelwatch(&["probe", "drift", "--current", "broken.csv", "--reference", "rows.csv"]);
+    assert!(ended.code == 3 && !ended.out.contains("METRIC"), "{}", ended.out);
+}
+
+#[test]
+fn a_run_says_what_to_do_about_a_path_to_nothing() {
+    let project = Project::new();
+    let missing = format!("{}{METRICS}", digits("none"));
+    let ended = run(&project, &missing.replace("test.npz", "none-*.npz"), &[]);
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    let ended = ended.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(ended.contains("No such file or directory (os error 2); correct the path (pipeline.toml:2:"), "{ended}");
+    let quality = "name = 'x'\n[data.current]\npath = 'none-*.csv'\n[[analyze]]\nuses = 'quality'\n";
+    let ended = run(&project, quality, &[]).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(ended.contains("none-*.csv`; correct the path (pipeline.toml:3:8)"), "{ended}");
+}
+
 /// Returns a copy of the program in a folder of its own, beside which there are no plugins.
 fn lone_program(project: &Project) -> std::path::PathBuf {
     let program = project.path().join("modelwatch");
@@ -89,4 +131,52 @@ fn without_plugins_it_is_said_where_they_were_looked_for_and_how_to_get_some() {
     assert!(checked.err.contains("build the plugins with `cargo xtask plugins`"), "{}", checked.err);
     // What the program itself says needs none of them.
     assert_eq!(project.call(&program, &empty, &["explain", "E0016"]).code, 0);
+}
+
+#[test]
+fn mistakes_are_told_from_top_to_bottom_and_counted() {
+    let project = Project::new();
+    let text = "name = 'x'\nnmae = 'y'\n[data.current]\npath = 's3://bucket/a.csv'\n[data.columns]\nlabel = 'y'\n\
+                [[verify]]\nuses = 'metrcs'\n[[analyze]]\nuses = 'drift'\nwith = { alhpa = 1 }\n";
+    project.write("pipeline.toml", text);
+    let checked = project.modelwatch(&["check", "pipeline.toml"]);
+    let places = checked.err.lines().filter_map(|it| it.trim().strip_prefix("--> pipeline.toml:"));
+    let lines: Vec<usize> = places.map(|it| it.split(':').next().unwrap().parse().unwrap()).collect();
+    assert!(checked.code == 2 && lines.is_sorted() && lines.len() >= 4, "{}", checked.err);
+    assert!(checked.err.trim_end().ends_with(&format!("\n\n{} errors", lines.len())), "{}", checked.err);
+    // What is said of a value by the file itself does not come again as what a run would stumble over.
+    assert_eq!(lines.iter().filter(|it| **it == 4).count(), 1, "{}", checked.err);
+    let json = project.modelwatch(&["check", "pipeline.toml", "--format", "json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let of_json: Vec<_> = json.as_array().unwrap().iter().map(|it| it["location"]["line"].as_u64().unwrap()).collect();
+    assert_eq!(of_json, lines.iter().map(|it| *it as u64).collect::<Vec<_>>());
+    // One alone needs no count.
+    project.write("pipeline.toml", "name = 'x'\n[[analyze]]\nuses = 'drft'\n");
+    assert!(!project.modelwatch(&["check", "pipeline.toml"]).err.contains("1 error"));
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_modelwatch")).args(["check", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("One JSON array") && !help.contains("summary for people"), "{help}");
+}
+
+#[test]
+fn values_of_a_probe_without_a_baseline_have_one_column() {
+    let project = Project::new();
+    let data = fixtures().join("tabular/breast_cancer/test.csv");
+    let model = fixtures().join("digits/cnn_series/e08.onnx");
+    let baseline = fixtures().join("digits/cnn_series/e07.onnx");
+    let quality = project.modelwatch(&["probe", "quality", "--current", data.to_str().unwrap()]).out;
+    let head = |out: &str| {
+        let line = out.lines().find(|it| it.trim_start().starts_with("METRIC")).unwrap_or_else(|| panic!("{out}"));
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(head(&quality), ["METRIC", "VALUE", "N"]);
+    let last = quality.trim_end().lines().last().unwrap();
+    assert!(last.ends_with(" more metrics: `--format json`"), "{last}");
+    let rows = fixtures().join("digits/data/test.npz");
+    let metrics = [
+        ["probe", "metrics", "--current", rows.to_str().unwrap(), "--model", model.to_str().unwrap()],
+        ["--baseline", baseline.to_str().unwrap(), "--with", "task=multiclass", "--column", "label=y"],
+    ];
+    let compared = project.modelwatch(&metrics.concat()).out;
+    assert_eq!(head(&compared), ["METRIC", "CANDIDATE", "BASELINE", "N"]);
 }

@@ -418,7 +418,6 @@ pub(super) fn unknown_layers(
     asked.into_iter().filter_map(problem).collect()
 }
 
-/// Returns an error whose message has the remedy behind a semicolon, if there is one.
 /// Returns why a model that is imported by a table of the pipeline cannot be run.
 pub(super) fn unusable_model(document: &Document, table: &str, why: &ModelError) -> Diagnostic {
     let signature = format!("{table}/signature");
@@ -439,6 +438,7 @@ pub(super) fn unusable_model(document: &Document, table: &str, why: &ModelError)
     }
 }
 
+/// Returns an error whose message has the remedy behind a semicolon, if there is one.
 fn with_remedy(document: &Document, pointer: &str, code: &'static str, why: &str) -> Diagnostic {
     let (message, help) = why.split_once("; ").map_or((why, None), |(what, help)| (what, Some(help)));
     document.at(pointer, code, message, help)

@@ -9,13 +9,13 @@ use modelwatch_sdk::CodeInfo;
 use serde_json::Value;
 
 use super::{Code, Wrong, run};
-use crate::{cli, output};
+use crate::{cli, output, report::text::wrap};
 
 pub(crate) fn explain(arguments: &cli::Explain) -> anyhow::Result<Code> {
     let what = arguments.what.as_str();
     let upper = what.to_ascii_uppercase();
     if let Some(it) = config::explain(&upper) {
-        output::print(it)?;
+        output::print(&paragraphs(it, 0))?;
         return Ok(Code::OK);
     }
     if let Some(it) = codes::CODES.iter().find(|it| it.code == upper) {
@@ -65,20 +65,31 @@ fn unknown(arguments: &cli::Explain, upper: &str, catalog: &Catalog) -> String {
 fn finding(it: &CodeInfo, giver: &str) -> String {
     let article = if it.severity.as_str() == "warning" { "a" } else { "an" };
     format!(
-        "{}: {}\n\n{}\n\nWhat to do: {}\n\nGiven by {giver}; usually {article} {}.\n",
+        "{}: {}\n\n{}\n\n{}\n\nGiven by {giver}; usually {article} {}.\n",
         it.code,
         it.title,
-        it.meaning,
-        it.advice,
+        paragraphs(&it.meaning, 0).trim_end(),
+        paragraphs(&format!("What to do: {}", it.advice), 0).trim_end(),
         it.severity.as_str(),
     )
 }
 
+/// Returns a text with its paragraphs broken where the terminal ends, each line after `indent` spaces.
+fn paragraphs(text: &str, indent: usize) -> String {
+    let paragraphs = text.split("\n\n").map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = |it: String| -> String {
+        let lines = wrap(&it, output::width().saturating_sub(indent).max(NARROWEST));
+        lines.iter().map(|it| format!("{:indent$}{it}\n", "")).collect()
+    };
+    paragraphs.filter(|it| !it.is_empty()).map(lines).collect::<Vec<_>>().join("\n")
+}
+
 /// The component's documentation, its options and its codes.
 fn component(it: Component<'_>) -> String {
-    let mut res = format!("{} `{}`\n\n{}\n\nOptions:\n", it.info.kind, it.info.name, it.info.docs);
+    let docs = paragraphs(&it.info.docs, 0);
+    let mut res = format!("{} `{}`\n\n{docs}\nOptions:\n", it.info.kind, it.info.name);
     let before = res.len();
-    Options(&it.info.config).write(&mut res, &it.info.config, 1);
+    Options(&it.info.config).write(&mut res, &it.info.config, 1, 2);
     if res.len() == before {
         res.push_str("  none\n");
     }
@@ -91,6 +102,9 @@ fn component(it: Component<'_>) -> String {
     res
 }
 
+/// Less is no column of text.
+const NARROWEST: usize = 20;
+
 /// How deep tables and references are followed: a type may contain itself.
 const DEEPEST: usize = 4;
 
@@ -98,13 +112,12 @@ const DEEPEST: usize = 4;
 struct Options<'a>(&'a Value);
 
 impl<'a> Options<'a> {
-    /// Writes the options of a table, and below each of those that are tables themselves.
-    fn write(&self, out: &mut String, table: &'a Value, depth: usize) {
+    /// Writes the options of a table after `indent` spaces, and below each of those that are tables themselves.
+    fn write(&self, out: &mut String, table: &'a Value, depth: usize, indent: usize) {
         /// Names that are said beside the option; more come below it.
         const FEW: usize = 8;
         let required: Vec<_> = table.get("required").and_then(Value::as_array).into_iter().flatten().collect();
-        let indent = "  ".repeat(depth);
-        for (name, option) in table.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        for (name, option) in properties(table) {
             let default = match option.get("default") {
                 Some(Value::Null) | None if required.iter().any(|it| it.as_str() == Some(name)) => {
                     ", required".to_owned()
@@ -115,21 +128,41 @@ impl<'a> Options<'a> {
             let names = self.names(option, DEEPEST);
             let kind =
                 if names.len() > FEW { format!("one of {} names", names.len()) } else { self.kind(option, DEEPEST) };
-            out.push_str(&format!("{indent}{name} ({kind}{default})\n"));
-            for line in option.get("description").and_then(Value::as_str).unwrap_or_default().lines() {
-                out.push_str(&format!("{indent}    {}\n", line.trim()));
-            }
+            let head = paragraphs(&format!("{name} ({kind}{default})"), indent + 4);
+            out.push_str(&format!("{:indent$}{}", "", head.trim_start()));
+            out.push_str(&paragraphs(
+                option.get("description").and_then(Value::as_str).unwrap_or_default(),
+                indent + 4,
+            ));
             if names.len() > FEW {
-                out.push_str(&format!("{indent}    {}\n", names.join(", ")));
+                out.push_str(&paragraphs(&names.join(", "), indent + 4));
             }
             if depth < DEEPEST {
-                for it in self.forms(option, DEEPEST) {
-                    let within = ["items", "additionalProperties"].iter().filter_map(|key| it.get(key));
-                    let within = within.flat_map(|it| self.forms(it, DEEPEST));
-                    [it].into_iter().chain(within).for_each(|it| self.write(out, it, depth + 1));
-                }
+                self.write_forms(out, &self.tables(option), depth + 1, indent + 2);
             }
         }
+    }
+
+    /// Writes the options of a table that takes one of these forms.
+    fn write_forms(&self, out: &mut String, forms: &[&'a Value], depth: usize, indent: usize) {
+        if let [one] = forms {
+            return self.write(out, one, depth, indent);
+        }
+        for (at, it) in forms.iter().copied().enumerate() {
+            let head = if at == 0 { "one of:" } else { "or:" };
+            out.push_str(&format!("{:indent$}{head}\n", ""));
+            self.write(out, it, depth, indent + 2);
+        }
+    }
+
+    /// The tables that an option may be, or may have in it.
+    fn tables(&self, option: &'a Value) -> Vec<&'a Value> {
+        let within = |it: &'a Value| {
+            let within = ["items", "additionalProperties"].iter().filter_map(|key| it.get(key));
+            [it].into_iter().chain(within.flat_map(|it| self.forms(it, DEEPEST)))
+        };
+        let all = self.forms(option, DEEPEST).into_iter().flat_map(within);
+        all.filter(|it| properties(it).next().is_some()).collect()
     }
 
     /// What a value may be: one of some names, or of a type.
@@ -169,6 +202,11 @@ impl<'a> Options<'a> {
     }
 }
 
+/// The options of a table.
+fn properties(table: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    table.get("properties").and_then(Value::as_object).into_iter().flatten()
+}
+
 /// The name of a type in a pipeline file.
 fn type_name(json: &str) -> &str {
     match json {
@@ -179,5 +217,37 @@ fn type_name(json: &str) -> &str {
         "number" => "a number",
         "boolean" => "true or false",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(config: &Value) -> String {
+        let mut res = String::new();
+        Options(config).write(&mut res, config, 1, 2);
+        res
+    }
+
+    #[test]
+    fn forms_of_a_table_are_told_apart() {
+        let form =
+            |name: &str| json!({"type": "object", "properties": {name: {"type": "integer"}}, "required": [name]});
+        let chunk = json!({"properties": {"chunk": {"description": "How rows\nare cut.", "anyOf": [form("size"), form("count")]}}});
+        assert_eq!(
+            shown(&chunk),
+            "  chunk (a table)\n      How rows are cut.\n    one of:\n      size (an integer, required)\n    or:\n      \
+             count (an integer, required)\n"
+        );
+        let limit = json!({"properties": {"limit": {"oneOf": [form("size"), {"type": "null"}]}}});
+        assert_eq!(shown(&limit), "  limit (a table)\n    size (an integer, required)\n");
+        let limits = json!({"properties": {"limits": {"type": "array", "items": {"anyOf": [form("a"), form("b")]}}}});
+        assert!(
+            shown(&limits)
+                .ends_with("one of:\n      a (an integer, required)\n    or:\n      b (an integer, required)\n")
+        );
     }
 }

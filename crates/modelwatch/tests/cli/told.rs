@@ -134,6 +134,28 @@ fn without_plugins_it_is_said_where_they_were_looked_for_and_how_to_get_some() {
 }
 
 #[test]
+fn explanations_fit_the_terminal() {
+    let project = Project::new();
+    let explained = |what: &str, columns: usize| {
+        let output = project.command(&["explain", what]).env("COLUMNS", columns.to_string()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for what in ["drift", "metrics", "quality", "MW-W003", "E0003", "local"] {
+        for columns in [60, 100] {
+            let out = explained(what, columns);
+            // The titles of findings are as they are.
+            let texts = out.lines().filter(|it| !it.starts_with("  MW-"));
+            let wide: Vec<_> = texts.filter(|it| it.chars().count() > columns).collect();
+            assert_eq!(wide, [""; 0], "{what}");
+        }
+    }
+    let chunk = explained("drift", 100);
+    let chunk = chunk.split_once("\n  chunk (a table)\n").unwrap().1.split_once("\n  columns (").unwrap().0;
+    let forms = "    one of:\n      size (an integer, required)\n    or:\n      count (an integer, required)\n    or:\n      period (";
+    assert!(chunk.contains(forms), "{chunk}");
+}
+
+#[test]
 fn mistakes_are_told_from_top_to_bottom_and_counted() {
     let project = Project::new();
     let text = "name = 'x'\nnmae = 'y'\n[data.current]\npath = 's3://bucket/a.csv'\n[data.columns]\nlabel = 'y'\n\

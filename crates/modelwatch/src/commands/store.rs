@@ -3,6 +3,7 @@
 mod care;
 mod diff;
 mod get;
+mod meant;
 mod prune;
 mod put;
 mod show;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use comfy_table::{Table, presets::NOTHING};
 use jiff::Timestamp;
-use modelwatch_config::{CheckpointSpec, Document, PROFILES_SUFFIX, Pipeline, RefRules, Selector};
+use modelwatch_config::{Document, PROFILES_SUFFIX, Pipeline, RefRules};
 use modelwatch_runtime::{
     blessing,
     checkpoint::{self, CheckpointError},
@@ -26,6 +27,7 @@ use modelwatch_sdk::{
 };
 use serde_json::{Map, json};
 
+use self::meant::{meant, reference, resolve, resolve_for};
 use super::{Code, Wrong, run};
 use crate::{
     cli::{self, StoreCommand},
@@ -211,81 +213,6 @@ fn named(lineage: &str) -> anyhow::Result<()> {
     Ok(check_name("lineage", lineage).map_err(|e| Wrong(format!("{}; {}", e.message, e.help)))?)
 }
 
-/// Returns which checkpoint is meant. Ids are taken as they are printed, with their lineage and without.
-fn meant(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<CheckpointSpec> {
-    if is_id(text) {
-        return of_id(store, text);
-    }
-    let res = spec(text)?;
-    match &res.selector {
-        Selector::Ref(name) if is_id(name) => ref_or_id(&history(store, &res.lineage)?, res.lineage, name),
-        _ => Ok(res),
-    }
-}
-
-/// Returns what is meant by digits of an id that may be the name of a ref.
-fn ref_or_id(history: &History, lineage: String, name: &str) -> anyhow::Result<CheckpointSpec> {
-    let digits = name.to_ascii_lowercase();
-    let Some(at) = history.get_ref(name) else { return Ok(CheckpointSpec { lineage, selector: Selector::Id(digits) }) };
-    if history.with_prefix(&digits).iter().any(|it| *it != at) {
-        let (is, remove) = (format!("{lineage}@{name}"), "remove the ref with `modelwatch store unset`");
-        let message = format!(
-            "`{is}` is a ref, and a checkpoint's id begins so; write `{lineage}@b3:{digits}` for that, or {remove}"
-        );
-        return Err(Wrong(message).into());
-    }
-    Ok(CheckpointSpec { lineage, selector: Selector::Ref(name.to_owned()) })
-}
-
-/// Returns whether a text is as many digits of an id as are printed, or more.
-fn is_id(text: &str) -> bool {
-    (12..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit())
-}
-
-/// Returns the one checkpoint of all lineages whose id begins so, as far as their logs can be read.
-fn of_id(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<CheckpointSpec> {
-    let digits = text.to_ascii_lowercase();
-    let (mut lineages, mut damages) = (Vec::new(), Vec::new());
-    for it in store.lineages().map_err(explained)? {
-        let history = store.history(&it).map_err(explained)?;
-        if !history.with_prefix(&digits).is_empty() {
-            lineages.push(it);
-        } else if let Some(e) = damage(&it, &history) {
-            damages.push(e);
-        }
-    }
-    if lineages.is_empty() && !damages.is_empty() {
-        bail!("no checkpoint `{text}` is in what can be read of the store: {}", damages.join("; "));
-    }
-    damages.iter().for_each(|it| output::note(it));
-    match &lineages[..] {
-        [it] => Ok(CheckpointSpec { lineage: it.clone(), selector: Selector::Id(digits) }),
-        [] => {
-            Err(Wrong(format!("the store has no checkpoint `{text}`; `modelwatch store list LINEAGE` lists them"))
-                .into())
-        }
-        all => Err(Wrong(format!("`{text}` is of {}; write it as `{}@{text}`", all.join(" and "), all[0])).into()),
-    }
-}
-
-fn spec(text: &str) -> anyhow::Result<CheckpointSpec> {
-    Ok(text.parse::<CheckpointSpec>().map_err(|e| Wrong(format!("{e}; write it as `digits@good`")))?)
-}
-
-/// A ref, as `digits@production`.
-fn reference(text: &str) -> anyhow::Result<(String, String)> {
-    match spec(text)? {
-        CheckpointSpec { lineage, selector: Selector::Ref(name) } => Ok((lineage, name)),
-        _ => Err(Wrong(format!("`{text}` is a checkpoint, not a ref")).into()),
-    }
-}
-
-fn resolve(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<(String, CheckpointId)> {
-    let spec = meant(store, text)?;
-    let id = checkpoint::resolve(&history(store, &spec.lineage)?, &spec).map_err(not_there)?;
-    Ok((spec.lineage, id))
-}
-
 /// What the command line names and is not there is a mistake of the command line.
 fn not_there(error: CheckpointError) -> anyhow::Error {
     match error {
@@ -408,7 +335,7 @@ fn set(
     how: &How<'_>,
 ) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
-    let (other, id) = resolve(store, text)?;
+    let (other, id) = resolve_for(store, &lineage, text)?;
     if other != lineage {
         return Err(Wrong(format!("`{text}` is of lineage `{other}`, `{target}` of `{lineage}`")).into());
     }
@@ -425,7 +352,7 @@ fn set(
     }
     let expected = before.refs().find(|it| it.0 == name).map(|it| it.1);
     if let Some(text) = how.expect {
-        let wanted = if text == NONE { None } else { Some(resolve(store, text)?.1) };
+        let wanted = if text == NONE { None } else { Some(resolve_for(store, &lineage, text)?.1) };
         if wanted.as_ref() != expected {
             let at = |it: Option<&CheckpointId>| it.map_or("not set".to_owned(), |it| format!("at {}", it.short()));
             let (is, wanted) = (at(expected), at(wanted.as_ref()));

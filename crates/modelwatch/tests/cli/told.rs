@@ -156,6 +156,31 @@ fn explanations_fit_the_terminal() {
 }
 
 #[test]
+fn a_checkpoint_of_several_lineages_is_that_of_the_ref() {
+    let project = Project::new();
+    let file = fixtures().join("digits/cnn/cnn.safetensors");
+    let store = |arguments: &[&str]| project.modelwatch(&[&["store", "--store", "store"], arguments].concat());
+    let put = |lineage: &str| store(&["put", file.to_str().unwrap(), lineage]).out;
+    let (first, second) = (put("digits"), put("digits-cnn"));
+    let id = first.trim().rsplit(['@', ':', ' ']).next().unwrap().get(..12).unwrap();
+    assert!(second.contains(id), "{first}{second}");
+    let set = store(&["set", "digits-cnn@production", id]);
+    assert_eq!((set.code, set.out.trim()), (0, &*format!("digits-cnn@production is at {id}")), "{}", set.err);
+    let again = store(&["set", "digits-cnn@production", id, "--expect", id]);
+    assert_eq!(again.code, 0, "{}", again.err);
+    // Nothing says which one is meant where it is only shown.
+    let shown = store(&["show", id]);
+    assert!(shown.code == 2 && shown.err.contains(" and "), "{}", shown.err);
+    let other = store(&["put", fixtures().join("digits/cnn/cnn.npz").to_str().unwrap(), "other"]).out;
+    let other = other.trim().rsplit(['@', ':', ' ']).next().unwrap().get(..12).unwrap();
+    let refused = store(&["set", "digits-cnn@production", other]);
+    assert!(refused.code == 2 && refused.err.contains("is of lineage `other`"), "{}", refused.err);
+    // One file is one file.
+    let got = store(&["get", "digits-cnn@production", "got"]);
+    assert!(got.code == 0 && got.out.starts_with(&format!("1 file of {id} is in ")), "{}{}", got.out, got.err);
+}
+
+#[test]
 fn mistakes_are_told_from_top_to_bottom_and_counted() {
     let project = Project::new();
     let text = "name = 'x'\nnmae = 'y'\n[data.current]\npath = 's3://bucket/a.csv'\n[data.columns]\nlabel = 'y'\n\

@@ -15,6 +15,7 @@ use crate::{
     cli::Serve,
     commands::{Code, Wrong, refuse_existing},
     output,
+    report::text::counted,
 };
 
 /// How a checkpoint is given out.
@@ -87,6 +88,7 @@ fn as_text(report: &LoadReport, laid: &Laid, into: &Path) -> String {
     if report.served != report.requested {
         res.push_str(&format!("{} was requested, {served} is served\n", report.requested.short()));
     }
-    res.push_str(&format!("{} files of {served} are in {}", laid.files, into.display()));
+    let (files, are) = (counted(laid.files as usize, "file"), if laid.files == 1 { "is" } else { "are" });
+    res.push_str(&format!("{files} of {served} {are} in {}", into.display()));
     res
 }

@@ -8,6 +8,7 @@ use super::{Code, Wrong};
 use crate::{
     cli::{self, ModelCommand, ShowFormat},
     output,
+    report::text,
 };
 
 /// Wider lists are hard to read.
@@ -39,7 +40,7 @@ fn show(path: &Path, signature: Option<&str>, format: ShowFormat) -> anyhow::Res
 fn human(model: &ModelContents, width: usize) -> String {
     let mut page = Page { text: String::new(), width };
     page.entry("model", [model.file.clone()]);
-    page.entry("format", [format!("{}, {}", model.format, bytes(model.bytes))]);
+    page.entry("format", [format!("{}, {}", model.format, text::bytes(model.bytes))]);
     if let Some(name) = &model.signature {
         let others: Vec<_> = model.signatures.iter().filter(|it| *it != name).map(String::as_str).collect();
         let also = if others.is_empty() { String::new() } else { format!(" (also there: {})", others.join(", ")) };
@@ -47,7 +48,7 @@ fn human(model: &ModelContents, width: usize) -> String {
     }
     page.lines("inputs", model.inputs.iter().map(port).collect());
     page.lines("outputs", model.outputs.iter().map(port).collect());
-    page.entry("parameters", [thousands(model.parameters)]);
+    page.entry("parameters", [text::count(model.parameters)]);
     let mut operators: Vec<_> = model.operators.iter().collect();
     operators.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     page.entry(
@@ -134,43 +135,9 @@ fn port(it: &Port) -> String {
     format!("{}: {} [{}]", it.name, it.dtype, dims.join(", "))
 }
 
-fn bytes(n: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if n < 1024 {
-        return format!("{n} bytes");
-    }
-    let (mut value, mut unit) = (n as f64 / 1024.0, 0);
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut res = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            res.push(' ');
-        }
-        res.push(digit);
-    }
-    res
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_and_numbers_read_well() {
-        assert_eq!(
-            [0, 1023, 1024, 1 << 20, 3 << 29, u64::MAX].map(bytes),
-            ["0 bytes", "1023 bytes", "1.0 KiB", "1.0 MiB", "1.5 GiB", "16777216.0 TiB"]
-        );
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1 000", "1 234 567"]);
-    }
 
     #[test]
     fn long_lists_are_broken_between_items() {

@@ -134,11 +134,16 @@ pub(crate) fn short(id: &str) -> String {
     plain(&id.chars().take(12).collect::<String>())
 }
 
-/// Returns the message of a check, or nothing where it only repeats the status.
+/// Returns the message of a check, or nothing where it only repeats the status, or what is observed and required.
 pub(crate) fn message(check: &Check) -> &str {
+    let is_repeated = |it: &str| {
+        check.observed.is_some()
+            && it.starts_with(&check.metric)
+            && it.ends_with(&format!(", required {}", check.requirement))
+    };
     match check.message.as_str() {
         "it holds" | "it does not hold" => "",
-        it if it == check.requirement => "",
+        it if it == check.requirement || is_repeated(it) => "",
         it => it,
     }
 }
@@ -232,6 +237,19 @@ mod tests {
             message: String::new(),
         };
         assert_eq!(observed(&check), "0.94999999");
+    }
+
+    #[test]
+    fn a_message_says_what_the_facts_do_not() {
+        let said = |observed, text: &str| {
+            let check = Check { observed, ..Check::not_checked("mismatch_share", "<= 0", text) };
+            message(&check).to_owned()
+        };
+        let repeated = "mismatch_share of output `probs` is 1, required <= 0";
+        assert_eq!((said(Some(1.0), repeated), said(None, repeated)), (String::new(), repeated.to_owned()));
+        for more in ["mismatch_share of output `probs` is NaN", "recorded in another shape, required <= 0"] {
+            assert_eq!(said(Some(1.0), more), more);
+        }
     }
 
     #[test]

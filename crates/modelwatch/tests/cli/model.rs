@@ -28,11 +28,11 @@ fn a_saved_model_shows_its_signature_and_fits_a_terminal() {
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert_snapshot!(text(&ended), @"
     model        digits/cnn/saved_model
-    format       tensorflow-saved-model, 159.4 KiB
+    format       tensorflow-saved-model, 163 kB
     signature    serving_default (also there: serve)
     inputs       x: f32 [?, 8, 8, 1]
     outputs      output_0: f32 [?, 10]
-    parameters   9 867
+    parameters   9,867
     operators    Const ×19, BiasAdd ×4, Mul ×3, Relu ×3, Reshape ×3, AddV2 ×2,
                  Conv2D ×2, MatMul ×2, Squeeze ×2, Identity, MaxPool, Pack,
                  Placeholder, Rsqrt, Shape, Softmax, StridedSlice, Sub
@@ -52,10 +52,10 @@ fn a_model_that_cannot_be_run_shows_which_nodes_and_why() {
     assert_eq!(ended.code, 3, "{}", ended.err);
     assert_snapshot!(ended.out, @"
     model        model.pb
-    format       tensorflow-frozen-graph, 45.9 KiB
+    format       tensorflow-frozen-graph, 47 kB
     inputs       x: f32 [1, 8, 8, 1]
     outputs      Identity: f32 [?]
-    parameters   9 867
+    parameters   9,867
     operators    Const ×16, Identity ×13, BiasAdd ×4, Mul ×3, Relu ×3, Reshape ×3,
                  AddV2 ×2, Conv2D ×2, MatMul ×2, Squeeze ×2, MaxPool, NoOp,
                  Placeholder, Rsqrt, Sub, Unheard
@@ -108,7 +108,7 @@ fn another_signature_is_shown_and_a_misspelled_one_is_told() {
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert_snapshot!(text(&ended), @"
     model        tensorflow/signatures.tflite
-    format       tflite, 884 bytes
+    format       tflite, 884 B
     signature    squashed (also there: bounded)
     inputs       x: f32 [?, 3]
     outputs      squashed_x: f32 [?, 3]

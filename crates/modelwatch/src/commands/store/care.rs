@@ -10,6 +10,7 @@ use super::{explained, table};
 use crate::{
     commands::{Code, Wrong},
     output,
+    report::text,
 };
 
 pub(super) fn scrub(
@@ -73,7 +74,7 @@ pub(super) fn stats(store: &dyn CheckpointStore, host: &dyn Host, json: bool) ->
         ("of that, not needed", stats.spare_bytes),
         ("logs and manifests", stats.metadata_bytes),
     ] {
-        rows.add_row([name, &size(bytes)]);
+        rows.add_row([name, &text::bytes(bytes)]);
     }
     rows.add_row(["ratio", &format!("{:.2}", stats.ratio())]);
     output::print(&rows.to_string())?;
@@ -94,15 +95,4 @@ pub(super) fn doctor(store: &dyn CheckpointStore, host: &dyn Host) -> anyhow::Re
     }
     output::print(&text)?;
     Ok(if report.unsound.is_empty() { Code::OK } else { Code::FAILED })
-}
-
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} bytes") } else { format!("{value:.1} {}", UNITS[unit]) }
 }

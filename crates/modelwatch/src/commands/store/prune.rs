@@ -12,10 +12,11 @@ use modelwatch_sdk::{
 };
 use serde_json::{Value, json};
 
-use super::{care::size, explained, history, table, time};
+use super::{explained, history, table, time};
 use crate::{
     commands::{Code, Wrong},
     output,
+    report::text::{bytes, counted},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -105,7 +106,7 @@ fn entry(it: &Retention) -> Value {
 }
 
 fn summary(report: &CollectReport, grace: u64, dry_run: bool) -> String {
-    let of = |it: &Collected| format!("{} files, {}", it.files, size(it.bytes));
+    let of = |it: &Collected| format!("{}, {}", counted(it.files as usize, "file"), bytes(it.bytes));
     let verb = if dry_run { "would be " } else { "" };
     let mut res = format!("{verb}deleted: {}\n{verb}marked for deletion: {}\n", of(&report.swept), of(&report.marked));
     if report.waiting.files > 0 {

@@ -78,9 +78,6 @@ pub(super) fn about(blessing: &Blessing) -> String {
     let data = blessing.data.iter().map(|(role, it)| format!(", {role} data {}", short(&it.digest)));
     let (digest, config) = (short(&blessing.digest), short(&blessing.config));
     let data: String = data.collect();
-    format!(
-        " · blessing {digest}: {} checks, settings {config}{data}, {} plugins",
-        blessing.n_checks,
-        blessing.plugins.len()
-    )
+    let (checks, plugins) = (counted(blessing.n_checks as usize, "check"), counted(blessing.plugins.len(), "plugin"));
+    format!(" · blessing {digest}: {checks}, settings {config}{data}, {plugins}")
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, cast::AsArray, types::Float32Type};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::{Columns, Pipeline};
 use modelwatch_infer::{ElementType, InferError, ModelInfo, TensorSpec};
@@ -14,13 +14,6 @@ use crate::data::{DataError, Dataset};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InputMap {
     inputs: Vec<(String, Vec<String>)>,
-}
-
-/// A model's inputs for some rows.
-pub(crate) struct Inputs {
-    pub(crate) batch: RecordBatch,
-    /// For each row whether a missing or non-finite number is among them.
-    pub(crate) non_finite: Vec<bool>,
 }
 
 /// Returns what the columns mean for a model, and the JSON pointer of the table that names its inputs.
@@ -91,10 +84,9 @@ impl InputMap {
     }
 
     /// Makes the inputs for a batch of rows.
-    pub(crate) fn assemble(&self, rows: &RecordBatch) -> Result<Inputs, String> {
+    pub(crate) fn assemble(&self, rows: &RecordBatch) -> Result<RecordBatch, String> {
         let mut fields = Vec::new();
         let mut arrays = Vec::new();
-        let mut bad = vec![false; rows.num_rows()];
         for (input, names) in &self.inputs {
             let (field, array) = match &names[..] {
                 // With its metadata, where the shape of a tensor is.
@@ -104,12 +96,10 @@ impl InputMap {
                     (Field::new(input, array.data_type().clone(), true), array)
                 }
             };
-            mark_non_finite(&array, &mut bad)?;
             fields.push(field);
             arrays.push(array);
         }
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())?;
-        Ok(Inputs { batch, non_finite: bad })
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|e| e.to_string())
     }
 }
 
@@ -217,74 +207,9 @@ fn interleave(rows: &RecordBatch, names: &[String]) -> Result<ArrayRef, String> 
     Ok(Arc::new(list.map_err(|e| e.to_string())?))
 }
 
-fn mark_non_finite(array: &ArrayRef, bad: &mut [bool]) -> Result<(), String> {
-    let floating = match array.data_type() {
-        DataType::FixedSizeList(item, _) => item.data_type().is_floating(),
-        it => it.is_floating(),
-    };
-    if !floating {
-        if array.null_count() > 0 {
-            bad.iter_mut().enumerate().filter(|(row, _)| array.is_null(*row)).for_each(|(_, it)| *it = true);
-        }
-        return Ok(());
-    }
-    // `rows::numbers` would copy them as doubles.
-    let (items, width) = match array.as_fixed_size_list_opt() {
-        Some(it) if it.null_count() == 0 => (it.values(), it.value_length() as usize),
-        _ => (array, 1),
-    };
-    if let Some(numbers) = items.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0) {
-        let rows = numbers.values().chunks(width.max(1));
-        bad.iter_mut().zip(rows).for_each(|(it, row)| *it |= row.iter().any(|it| !it.is_finite()));
-        return Ok(());
-    }
-    let numbers = rows::numbers(array).map_err(|e| e.to_string())?;
-    if numbers.width == 1 {
-        bad.iter_mut().zip(numbers.values.iter()).for_each(|(it, value)| *it |= !value.is_finite());
-        return Ok(());
-    }
-    for (row, it) in bad.iter_mut().enumerate() {
-        *it |= numbers.row(row).iter().any(|it| !it.is_finite());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow_array::Float32Array;
-
     use super::*;
-
-    #[test]
-    fn rows_without_a_finite_number_are_marked() {
-        let numbers = [1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX];
-        for (last, is_bad) in [(Some(0.0), false), (None, true)] {
-            let singles: Float32Array = numbers.into_iter().map(Some).chain([last]).collect();
-            let doubles: Float64Array = singles.iter().map(|it| it.map(f64::from)).collect();
-            for array in [Arc::new(singles) as ArrayRef, Arc::new(doubles)] {
-                // What another column has marked stays so.
-                let mut bad = [false, false, false, false, true, false];
-                mark_non_finite(&array, &mut bad).unwrap();
-                assert_eq!(bad, [false, true, true, true, true, is_bad], "{array:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn rows_of_lists_without_a_finite_number_are_marked() {
-        let numbers =
-            Float32Array::from_iter_values([9.0, 9.0, 1.0, 2.0, f32::NAN, 1.0, 1.0, f32::INFINITY, 0.0, -0.0]);
-        let doubles: Float64Array = numbers.iter().map(|it| it.map(f64::from)).collect();
-        for values in [Arc::new(numbers) as ArrayRef, Arc::new(doubles)] {
-            let item = Arc::new(Field::new("item", values.data_type().clone(), true));
-            let list = FixedSizeListArray::try_new(item, 2, values, None).unwrap();
-            // Those in front of the slice are of no row.
-            let array: ArrayRef = Arc::new(list.slice(1, 4));
-            let mut bad = [false; 4];
-            mark_non_finite(&array, &mut bad).unwrap();
-            assert_eq!(bad, [false, true, true, false], "{array:?}");
-        }
-    }
 
     #[test]
     fn stars_match_any_characters() {

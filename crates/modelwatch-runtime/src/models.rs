@@ -289,7 +289,7 @@ impl RunModel {
         let Some(map) = inputs.as_ref().filter(|it| it.columns().all(|it| rows.column_by_name(it).is_some())) else {
             return Ok(None);
         };
-        map.assemble(rows).map(|it| Some(it.batch)).map_err(Error::input)
+        map.assemble(rows).map(Some).map_err(Error::input)
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
 use arrow_array::RecordBatch;
 use modelwatch_sdk::{
     Error, ErrorKind, ModelRole, Probe, Role,
-    rows::{Use, weight_numbers},
+    rows::{Use, mark_non_finite, weight_numbers},
 };
 
 use crate::{
@@ -362,13 +362,13 @@ impl Worker<'_> {
     fn predict(&self, rows: &RecordBatch) -> Result<Predicted, String> {
         let mut outputs = Vec::new();
         // A row counts once, whichever model's inputs it is bad for.
-        let mut non_finite = vec![false; rows.num_rows()];
+        let mut non_finite = Vec::new();
         let mut refused = Vec::new();
         for (role, map) in self.layout.models() {
             let model = self.models.get(role).ok_or_else(|| format!("there is no {} model", role.as_str()))?;
             let inputs = map.assemble(rows)?;
-            non_finite.iter_mut().zip(&inputs.non_finite).for_each(|(it, is_bad)| *it |= is_bad);
-            let ran = model.run(&inputs.batch, self.layout.infer_threads()).map_err(|e| map.explain(&e))?;
+            inputs.columns().iter().try_for_each(|it| mark_non_finite(it, &mut non_finite)).map_err(|e| e.message)?;
+            let ran = model.run(&inputs, self.layout.infer_threads()).map_err(|e| map.explain(&e))?;
             outputs.extend([(Use::output_of(role), ran.outputs), (Use::layer_of(role), ran.layers)]);
             refused.push((role, ran.refused));
         }

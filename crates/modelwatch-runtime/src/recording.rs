@@ -254,7 +254,7 @@ impl<'a> Rows<'a> {
     fn next(&mut self) -> Result<Option<RecordBatch>, RecordError> {
         let Some(rows) = self.batches.next().transpose()? else { return Ok(None) };
         let inputs = self.inputs.assemble(&rows).map_err(RecordError::Model)?;
-        let outputs = self.model.model.run(&inputs.batch, self.threads);
+        let outputs = self.model.model.run(&inputs, self.threads);
         let outputs = outputs.map_err(|e| RecordError::Model(self.inputs.explain(&e)))?;
         let recorded: Vec<&String> = self.settings.columns.values().collect();
         let mut fields: Vec<Arc<Field>> = Vec::new();

@@ -29,6 +29,7 @@ use crate::{
 
 mod column_type;
 mod decimals;
+mod finite;
 mod lists;
 mod number;
 mod pattern;
@@ -40,6 +41,7 @@ mod weight;
 
 pub use column_type::ColumnType;
 pub use decimals::decimals;
+pub use finite::mark_non_finite;
 pub use lists::{NumberLists, are_number_lists, number_lists};
 pub use number::{ExactNumbers, Number, are_rounded, exact_numbers};
 pub use pattern::name_matches;

@@ -219,6 +219,9 @@ impl Model {
         for start in (from..to).step_by(rows) {
             let outputs = worker.run(batch_at(plan, inputs, start, to))?;
             self.append(&mut res, outputs, rows.min(to - start))?;
+            if start == from {
+                res.iter_mut().for_each(|it| it.reserve((to - start).saturating_sub(rows)));
+            }
         }
         Ok(res)
     }

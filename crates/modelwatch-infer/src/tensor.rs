@@ -52,6 +52,11 @@ macro_rules! values {
                 }
             }
 
+            /// Makes room for `n` more elements.
+            fn reserve(&mut self, n: usize) {
+                match self { $(Self::$variant(it) => it.reserve_exact(n),)* }
+            }
+
             /// Moves the first `n` elements of `other` to the end of `self`; `false` if the types differ.
             #[must_use]
             pub(crate) fn append(&mut self, other: Self, n: usize) -> bool {
@@ -128,6 +133,11 @@ impl HostTensor {
     /// Returns the number of elements in a row (a slice along the first axis).
     pub fn row_len(&self) -> usize {
         self.shape.iter().skip(1).product()
+    }
+
+    /// Makes room for `n` more rows.
+    pub(crate) fn reserve(&mut self, n: usize) {
+        self.values.reserve(n.saturating_mul(self.row_len()));
     }
 
     /// Returns `n ≥ 1` rows from `start`, padded to `total` by repeating the last of them.

@@ -259,13 +259,25 @@ impl<'a> Rows<'a> {
 
     /// Returns the groups of a model's scores of its `nth` ranked class; empty where there are none.
     pub(crate) fn groups(&self, model: usize, nth: usize, weights: &[f64]) -> Groups {
-        self.ranks[model].get(nth).map_or_else(Vec::new, |it| it.groups(|row| self.is_of(row, nth), weights))
+        let Some(ranks) = self.ranks[model].get(nth) else { return Vec::new() };
+        match self.layout.sums {
+            None => {
+                let class = self.ranked_class(nth);
+                ranks.groups(|row| self.labels[row] == class, weights)
+            }
+            Some(_) => ranks.groups(|row| self.is_of(row, nth), weights),
+        }
+    }
+
+    /// Returns the label of the `nth` ranked class.
+    fn ranked_class(&self, nth: usize) -> u64 {
+        (self.layout.ranked_classes().start + nth) as u64
     }
 
     /// Returns whether a row is of the `nth` ranked class.
     fn is_of(&self, row: usize, nth: usize) -> bool {
         match &self.layout.sums {
-            None => self.labels[row] == (self.layout.ranked_classes().start + nth) as u64,
+            None => self.labels[row] == self.ranked_class(nth),
             Some(_) => self.labels_of(self.rows[row].1).is_some_and(|it| multi_label::has_label(it, nth)),
         }
     }

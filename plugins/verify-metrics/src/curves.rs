@@ -28,24 +28,29 @@ pub(crate) fn roc_auc(groups: &[(f64, f64)]) -> f64 {
 /// Returns the average precision `Σ (R_i - R_{i-1}) P_i` over descending scores; NaN without
 /// positive rows.
 pub(crate) fn average_precision(groups: &[(f64, f64)]) -> f64 {
-    let (mut hits, mut sum) = (0.0, 0.0);
-    for it in sweep(groups) {
-        sum += (it.hits - hits) * it.precision();
-        hits = it.hits;
+    let (mut point, mut sum) = (Point::default(), 0.0);
+    for &(positive, negative) in groups.iter().rev() {
+        point.add(positive, negative);
+        if positive > 0.0 {
+            sum += positive * point.precision();
+        }
     }
-    sum / hits
+    sum / point.hits
 }
 
 /// Returns the area under the precision-recall curve by the trapezoid rule, from precision 1 at recall 0
 /// (scikit-learn's `auc` of its `precision_recall_curve`). It is too high where few scores are distinct (Davis &
 /// Goadrich 2006): the average precision is the metric to judge by.
 pub(crate) fn pr_auc(groups: &[(f64, f64)]) -> f64 {
-    let (mut hits, mut precision, mut sum) = (0.0, 1.0, 0.0);
-    for it in sweep(groups) {
-        sum += (it.hits - hits) * (it.precision() + precision) / 2.0;
-        (hits, precision) = (it.hits, it.precision());
+    let (mut point, mut precision, mut sum) = (Point::default(), 1.0, 0.0);
+    for &(positive, negative) in groups.iter().rev() {
+        point.add(positive, negative);
+        if positive > 0.0 || negative > 0.0 {
+            let before = std::mem::replace(&mut precision, point.precision());
+            sum += positive * (precision + before) / 2.0;
+        }
     }
-    sum / hits
+    sum / point.hits
 }
 
 /// Returns the integral of precision over recall where the positive rows of each group have distinct scores, and the negative ones of the
@@ -82,11 +87,12 @@ pub(crate) fn lift(groups: &[(f64, f64)], share: f64) -> f64 {
     let (mut hits, mut left) = (0.0, wanted);
     for &(positive, negative) in groups.iter().rev() {
         let all = positive + negative;
-        if all > 0.0 {
-            let taken = (left / all).min(1.0);
-            hits += positive * taken;
-            left -= all * taken;
+        if all > left {
+            hits += positive * (left / all);
+            break;
         }
+        hits += positive;
+        left -= all;
     }
     if positives == 0.0 { f64::NAN } else { hits / wanted / (positives / (positives + negatives)) }
 }
@@ -138,13 +144,19 @@ pub(crate) fn roc_curve(groups: &[(f64, f64)], rates: &[f64]) -> Vec<f64> {
 }
 
 /// What a threshold finds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Point {
     hits: f64,
     alarms: f64,
 }
 
 impl Point {
+    /// Adds the rows of the next lower score.
+    fn add(&mut self, positive: f64, negative: f64) {
+        self.hits += positive;
+        self.alarms += negative;
+    }
+
     fn precision(self) -> f64 {
         self.hits / (self.hits + self.alarms)
     }
@@ -152,10 +164,9 @@ impl Point {
 
 /// Returns what each distinct score finds as a threshold, from the highest on.
 fn sweep(groups: &[(f64, f64)]) -> impl Iterator<Item = Point> {
-    let mut sums = Point { hits: 0.0, alarms: 0.0 };
+    let mut sums = Point::default();
     groups.iter().rev().filter_map(move |&(positive, negative)| {
-        sums.hits += positive;
-        sums.alarms += negative;
+        sums.add(positive, negative);
         (positive > 0.0 || negative > 0.0).then_some(sums)
     })
 }

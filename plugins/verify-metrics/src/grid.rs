@@ -17,6 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::{
+    read::UNLABELED,
     row::{Layout, Prediction},
     sample::Sample,
     score_bins::{self, AT_ONCE, EXACT_ROWS, N_BINS, Placed, Powers, Score},
@@ -25,7 +26,7 @@ use crate::{
 
 /// The words of a cell as bytes.
 const WORDS: usize = 8;
-/// Stands for a bin in which another one of the calibration curve begins.
+/// Stands for a bin in which another one of the calibration curve begins, or the other predicted class.
 const SPLIT: u32 = u32::MAX;
 /// The cells with their rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,15 +47,22 @@ pub(crate) struct Grid {
     recent: Option<Recent>,
 }
 
-/// Rows by cell in numbers alone, of which so few are that they are exact.
+/// Rows by bin of the score and label in numbers alone, of which so few are that they are exact.
 #[derive(Clone, Debug, PartialEq)]
 struct Recent {
-    /// Per bin of the score twice the segment, or [`SPLIT`].
+    /// Per bin the place of its cell of the first label, or [`SPLIT`].
     places: Vec<u32>,
-    /// Per cell, the number of rows and the sums of their powers.
-    sums: Vec<[f64; 4]>,
+    /// Whether the bin is not split. Apart from the places, which are looked at once for all rows.
+    is_whole: Vec<bool>,
+    /// Per bin and label.
+    sums: Vec<[Sums; 2]>,
     n: u64,
 }
+
+/// The number of rows and the sums of their powers, in one line of the processor's cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(align(32))]
+struct Sums([f64; 4]);
 
 impl Grid {
     /// Returns no rows.
@@ -92,40 +100,31 @@ impl Grid {
         score_bins::add(&mut self.powers[place], score_bins::powers(offset), times);
     }
 
-    /// Adds rows of a single score each, the probability of the positive class, but for those without a label. Returns which ones it did not
-    /// add because they take more than a sum: [`Grid::add`] is for them.
-    pub(crate) fn add_scores(&mut self, labels: &[Option<u64>], scores: &[f64], threshold: f64) -> Vec<usize> {
-        let recent = self.recent.get_or_insert_with(|| Recent::new(&self.calibration));
-        let n_places = recent.sums.len() / 2;
-        let of_class = |it: usize| if it == 1 { n_places } else { 0 };
-        // Of scores below the threshold, and of the others.
-        let starts = [of_class(1 - self.positive), of_class(self.positive)];
-        let (mut others, mut placed) = (Vec::new(), Placed::NONE);
-        for (nth, (labels, scores)) in labels.chunks(AT_ONCE).zip(scores.chunks(AT_ONCE)).enumerate() {
-            placed.place(scores);
-            let Placed { bins, powers: [first, second, third] } = &placed;
-            // By its number, of which the compiler sees that it is in all of them.
-            for row in 0..labels.len().min(scores.len()).min(AT_ONCE) {
-                let Some(label) = labels[row] else { continue };
-                let score = scores[row];
-                let (place, powers) = match recent.places.get(bins[row] as usize) {
-                    Some(&place) => (place, [first[row], second[row], third[row]]),
-                    None if Score::of(score).is_plain() => {
-                        let (bin, offset) = Score::of(score).place();
-                        (recent.places[bin], score_bins::powers(offset))
-                    }
-                    None => (SPLIT, [0.0; 3]),
-                };
-                if place == SPLIT {
-                    others.push(nth * AT_ONCE + row);
-                    continue;
-                }
-                let sums = &mut recent.sums[starts[usize::from(score >= threshold)] + place as usize + label as usize];
-                *sums = [sums[0] + 1.0, sums[1] + powers[0], sums[2] + powers[1], sums[3] + powers[2]];
-            }
-        }
+    /// Adds rows of a single score each, the probability of the positive class, but for those [without a label](UNLABELED). The threshold is
+    /// the same each time. Returns which rows it did not add because their scores are no probabilities: [`Grid::add`] is for them.
+    pub(crate) fn add_scores<S: Copy + Into<f64>>(
+        &mut self,
+        labels: &[u8],
+        scores: &[S],
+        threshold: f64,
+    ) -> Vec<usize> {
+        let positive = self.positive;
+        let class_of = |score: f64| if score >= threshold { positive } else { 1 - positive };
+        let recent = self.recent.get_or_insert_with(|| Recent::new(&self.calibration, class_of));
+        let mut others = recent.add(labels, scores);
         recent.n += labels.len() as u64;
-        if recent.n >= EXACT_ROWS / 2 {
+        others.retain(|&row| {
+            let (label, score) = (usize::from(labels[row]), scores[row].into());
+            let is_plain = Score::of(score).is_plain();
+            if is_plain {
+                let (bin, offset) = Score::of(score).place();
+                let place = self.place(label, class_of(score), score, bin);
+                self.counts[place] += 1;
+                score_bins::add(&mut self.powers[place], score_bins::powers(offset), 1);
+            }
+            !is_plain
+        });
+        if self.recent.as_ref().is_some_and(|it| it.n >= EXACT_ROWS / 2) {
             self.settle();
         }
         others
@@ -135,10 +134,12 @@ impl Grid {
     pub(crate) fn settle(&mut self) {
         let Some(recent) = self.recent.as_mut().filter(|it| it.n > 0) else { return };
         recent.n = 0;
-        for (place, sums) in recent.sums.iter_mut().enumerate().filter(|(_, it)| it[0] > 0.0) {
-            let [n, powers @ ..] = std::mem::take(sums);
-            self.counts[place] += n as u64;
-            score_bins::add(&mut self.powers[place], powers, 1);
+        for (&first, of_labels) in recent.places.iter().zip(&mut recent.sums) {
+            for (place, sums) in (first as usize..).zip(of_labels).filter(|(_, it)| it.0[0] > 0.0) {
+                let Sums([n, powers @ ..]) = std::mem::take(sums);
+                self.counts[place] += n as u64;
+                score_bins::add(&mut self.powers[place], powers, 1);
+            }
         }
     }
 
@@ -174,13 +175,16 @@ impl Grid {
     }
 
     /// Returns the words of the cells that have rows, after the numbers of those without a probability.
-    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn words(&self) -> Vec<u64> {
         let improper = self.improper.iter().flat_map(|(&place, &n)| [place as u64, n]);
-        let words = self.cells().flat_map(|(place, n)| -> [u64; WORDS] {
+        let mut res: Vec<u64> = self.unusable.into_iter().chain([self.improper.len() as u64]).chain(improper).collect();
+        res.reserve(WORDS * self.cells().count());
+        for (place, n) in self.cells() {
             let [first, second, third] = self.powers[place].map(|it| [it as u64, (it >> 64) as u64]);
-            [place as u64, n, first[0], first[1], second[0], second[1], third[0], third[1]]
-        });
-        self.unusable.into_iter().chain([self.improper.len() as u64]).chain(improper).chain(words)
+            let words: [u64; WORDS] = [place as u64, n, first[0], first[1], second[0], second[1], third[0], third[1]];
+            res.extend_from_slice(&words);
+        }
+        res
     }
 
     /// Returns the grid of at most `n` rows that [`Grid::words`] are of; none where they are of none.
@@ -217,10 +221,58 @@ impl Grid {
 }
 
 impl Recent {
-    fn new(calibration: &[f64]) -> Self {
-        let place = |(bin, [low, high]): (usize, [usize; 2])| if low == high { 2 * (bin + low) as u32 } else { SPLIT };
-        let sums = vec![[0.0; 4]; 4 * n_segments(calibration.len() - 1)];
-        Self { places: calibration_bins(calibration).enumerate().map(place).collect(), sums, n: 0 }
+    /// Returns no rows; `class_of` gives the predicted class of a score.
+    fn new(calibration: &[f64], class_of: impl Fn(f64) -> usize) -> Self {
+        let n_segments = n_segments(calibration.len() - 1);
+        let place = |(bin, [low, high]): (usize, [usize; 2])| {
+            let [class, of_end] = score_bins::edges(bin).map(&class_of);
+            if low == high && class == of_end { 2 * (class * n_segments + bin + low) as u32 } else { SPLIT }
+        };
+        let places: Vec<u32> = calibration_bins(calibration).enumerate().map(place).collect();
+        let is_whole = places.iter().map(|it| *it != SPLIT).collect();
+        let sums = vec![Default::default(); places.len()];
+        Self { places, is_whole, sums, n: 0 }
+    }
+
+    /// Adds rows but for those without a label, and returns which others it did not add: in bins that are split, or in none.
+    fn add<S: Copy + Into<f64>>(&mut self, labels: &[u8], scores: &[S]) -> Vec<usize> {
+        let Self { is_whole, sums, .. } = self;
+        let (mut others, mut placed) = (Vec::new(), Placed::NONE);
+        for (nth, (labels, scores)) in labels.chunks(AT_ONCE).zip(scores.chunks(AT_ONCE)).enumerate() {
+            placed.place(scores);
+            let Placed { bins, powers: [first, second, third] } = &placed;
+            // By its number, of which the compiler sees that it is in all of them.
+            for row in 0..labels.len().min(scores.len()).min(AT_ONCE) {
+                let (bin, label) = (bins[row] as usize, labels[row]);
+                if is_whole.get(bin) == Some(&true) && label < 2 {
+                    sums[bin][usize::from(label)].add([first[row], second[row], third[row]]);
+                } else if label != UNLABELED && !add_apart(is_whole, sums, label, scores[row].into()) {
+                    others.push(nth * AT_ONCE + row);
+                }
+            }
+        }
+        others
+    }
+}
+
+/// Adds a row whose bin may be of another width than most; returns false where it has none, or that is split.
+fn add_apart(is_whole: &[bool], sums: &mut [[Sums; 2]], label: u8, score: f64) -> bool {
+    let score = Score::of(score);
+    if !score.is_plain() {
+        return false;
+    }
+    let (bin, offset) = score.place();
+    if is_whole[bin] {
+        sums[bin][usize::from(label)].add(score_bins::powers(offset));
+    }
+    is_whole[bin]
+}
+
+impl Sums {
+    #[inline]
+    fn add(&mut self, powers: [f64; 3]) {
+        let Self([n, first, second, third]) = *self;
+        *self = Self([n + 1.0, first + powers[0], second + powers[1], third + powers[2]]);
     }
 }
 

@@ -34,7 +34,7 @@ impl Weighting {
     pub(crate) fn new(times: &[u64], each: &[f64]) -> Self {
         let weights: Vec<f64> = times.iter().zip(each).map(|(&it, weight)| it as f64 * weight).collect();
         let squares: Vec<f64> = weights.iter().zip(each).map(|(it, weight)| it * weight).collect();
-        let (all, all_squares) = (weights.iter().sum(), squares.iter().sum());
+        let [all, all_squares] = [&weights, &squares].map(|it| sum_of_pairs(it, it, |it, _| it));
         Self { weights, squares, all, all_squares }
     }
 
@@ -83,7 +83,7 @@ impl Means {
                 }
                 bins.iter().map(|it: &f64| it.abs()).sum()
             }
-            _ => self.column(measure).map_or(f64::NAN, |it| dot(it, &by.weights)),
+            _ => self.column(measure).map_or(f64::NAN, |it| sum_of_pairs(it, &by.weights, |it, weight| it * weight)),
         };
         sum / by.all
     }
@@ -92,7 +92,7 @@ impl Means {
     /// [`Spread`](crate::spread::Spread) does; NaN for what is no mean over rows.
     pub(crate) fn standard_error(&self, measure: Measure, mean: f64, by: &Weighting) -> f64 {
         let Some(values) = self.column(measure) else { return f64::NAN };
-        let sum: f64 = values.iter().zip(&by.squares).map(|(it, square)| square * (it - mean).powi(2)).sum();
+        let sum = sum_of_pairs(values, &by.squares, |it, square| square * (it - mean).powi(2));
         linearized_error(sum, by.all, by.all * by.all / by.all_squares)
     }
 
@@ -108,6 +108,15 @@ impl Means {
     }
 }
 
-fn dot(values: &[f64], weights: &[f64]) -> f64 {
-    values.iter().zip(weights).map(|(value, weight)| value * weight).sum()
+/// Returns the sum of what `of` says of each pair. Several sums at once, none of which waits for the others.
+fn sum_of_pairs(left: &[f64], right: &[f64], of: impl Fn(f64, f64) -> f64) -> f64 {
+    let n = left.len().min(right.len());
+    let ((left, left_rest), (right, right_rest)) = (left[..n].as_chunks::<4>(), right[..n].as_chunks::<4>());
+    let mut sums = [0.0; 4];
+    for (left, right) in left.iter().zip(right) {
+        let [a, b, c, d]: [f64; 4] = std::array::from_fn(|it| of(left[it], right[it]));
+        sums = [sums[0] + a, sums[1] + b, sums[2] + c, sums[3] + d];
+    }
+    let rest: f64 = left_rest.iter().zip(right_rest).map(|(left, right)| of(*left, *right)).sum();
+    sums.iter().sum::<f64>() + rest
 }

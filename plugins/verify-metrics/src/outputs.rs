@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
     arrow::{
-        array::{Array, ArrayRef, cast::AsArray},
+        array::{Array, ArrayRef, cast::AsArray, types::Float32Type},
         schema::DataType,
     },
     rows::{self, Numbers},
@@ -91,6 +91,12 @@ impl Output {
     /// Returns the number of classes that it has scores for, where it has one score per class.
     pub(crate) fn n_scores(&self) -> Option<usize> {
         (self.width > 1 && self.leaf.is_numeric()).then_some(self.width)
+    }
+
+    /// Returns its numbers as they are, where a row has a single `f32` and none is missing.
+    pub(crate) fn floats(&self) -> Option<&[f32]> {
+        let floats = self.array.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0)?;
+        Some(floats.values())
     }
 
     /// Returns what is kept of it.

@@ -32,8 +32,10 @@ impl Ranked {
     pub(crate) fn groups(&self, is_positive: impl Fn(usize) -> bool, weights: &[f64]) -> Groups {
         let mut res = vec![(0.0, 0.0); self.values.len()];
         for (row, (&place, &weight)) in self.place.iter().zip(weights).enumerate() {
-            let group = &mut res[place as usize];
-            if is_positive(row) { group.0 += weight } else { group.1 += weight }
+            let (group, is_positive) = (&mut res[place as usize], is_positive(row));
+            // Without a branch, which nothing foretells.
+            group.0 += if is_positive { weight } else { 0.0 };
+            group.1 += if is_positive { 0.0 } else { weight };
         }
         res
     }

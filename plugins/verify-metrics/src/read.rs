@@ -7,7 +7,7 @@ use std::{
 
 use modelwatch_sdk::{
     Error, ModelRole, RecordBatch, Result,
-    arrow::array::{Array, downcast_integer_array},
+    arrow::array::{Array, ArrayRef, downcast_integer_array},
     rows::{self, Use},
     slices::Cut,
 };
@@ -102,8 +102,7 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
 
 /// Returns what a task of sums keeps of each model's predictions.
 fn judge(batch: &RecordBatch, settings: &Settings, sums: &SumLayout, models: &[Output]) -> Result<Vec<Vec<Judged>>> {
-    let (_, label) =
-        rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))?;
+    let (_, label) = label_column(batch)?;
     models.iter().map(|it| sums.task().judge(sums, settings, label, it.array())).collect()
 }
 
@@ -123,10 +122,17 @@ fn classes(settings: &Settings, candidate: &Output) -> Result<Vec<String>> {
     }
 }
 
+/// The label of a binary model's row that has none.
+pub(crate) const UNLABELED: u8 = u8::MAX;
+
+/// Returns the labels of a binary model as classes; [`UNLABELED`] where one is missing.
+pub(crate) fn binary_labels(batch: &RecordBatch, layout: &Layout) -> Result<Vec<u8>> {
+    classes_of(label_column(batch)?.1.as_ref(), layout, UNLABELED, |it| it as u8)
+}
+
 /// Returns the labels as words; none where it is missing.
-pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
-    let (name, array) =
-        rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))?;
+fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
+    let (name, array) = label_column(batch)?;
     if settings.task == Task::Regression {
         let numbers = rows::numbers(array.as_ref()).map_err(|e| {
             let message = format!("the label `{name}` of a regression has no numbers: {}", e.message);
@@ -138,26 +144,39 @@ pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) 
         // Adding 0 turns -0 into 0, so that equal labels are equal words.
         return Ok(numbers.values.iter().map(|it| it.is_finite().then(|| (it + 0.0).to_bits())).collect());
     }
+    classes_of(array.as_ref(), layout, None, |it| Some(it as u64))
+}
+
+fn label_column(batch: &RecordBatch) -> Result<(&str, &ArrayRef)> {
+    rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))
+}
+
+/// Returns the classes of labels as `of` says; `missing` where there is none.
+fn classes_of<T: Copy + PartialEq>(
+    array: &dyn Array,
+    layout: &Layout,
+    missing: T,
+    of: impl Fn(usize) -> T,
+) -> Result<Vec<T>> {
     let names = Names::new(layout);
-    let array = array.as_ref();
-    let mut classes = IntegerClasses::new(&names);
-    let mut res: Vec<Option<u64>> = Vec::new();
+    let mut classes = IntegerClasses::new(&names, missing, &of);
+    let mut res: Vec<T> = Vec::new();
     downcast_integer_array!(
         array => {
             res.extend(array.values().iter().map(|&it| classes.known(it)));
             // A null has some number under it.
-            if array.null_count() > 0 || res.contains(&None) {
+            if array.null_count() > 0 || res.contains(&missing) {
                 for (row, place) in res.iter_mut().enumerate() {
                     if array.is_null(row) {
-                        *place = None;
-                    } else if place.is_none() {
-                        *place = Some(classes.find(array.value(row).into())?);
+                        *place = missing;
+                    } else if *place == missing {
+                        *place = classes.find(array.value(row).into())?;
                     }
                 }
             }
         },
         _ => for it in outputs::labels(array)? {
-            res.push(it.map(|it| names.find(&it, "label").map(|it| it as u64)).transpose()?);
+            res.push(it.map_or(Ok(missing), |it| names.find(&it, "label").map(&of))?);
         },
     );
     Ok(res)
@@ -210,38 +229,40 @@ impl<'a> Names<'a> {
 
 /// Finds the classes of labels that are whole numbers. Small ones are found without a search; of many rows there are few classes, so that
 /// any other number is written and looked for once.
-struct IntegerClasses<'a> {
+struct IntegerClasses<'a, T, F> {
     names: &'a Names<'a>,
+    missing: T,
+    of: &'a F,
     /// Those from -128 on.
-    small: [Option<u64>; 256],
-    others: BTreeMap<i128, u64>,
+    small: [T; 256],
+    others: BTreeMap<i128, T>,
 }
 
-impl<'a> IntegerClasses<'a> {
-    fn new(names: &'a Names<'a>) -> Self {
-        let mut small = [None; 256];
+impl<'a, T: Copy, F: Fn(usize) -> T> IntegerClasses<'a, T, F> {
+    fn new(names: &'a Names<'a>, missing: T, of: &'a F) -> Self {
+        let mut small = [missing; 256];
         for (&name, &class) in &names.indices {
             let number = name.parse::<i8>().ok().filter(|it| it.to_string() == name);
             if let Some(it) = number {
-                small[(i64::from(it) + 128) as usize] = Some(class as u64);
+                small[(i64::from(it) + 128) as usize] = of(class);
             }
         }
-        Self { names, small, others: BTreeMap::new() }
+        Self { names, missing, of, small, others: BTreeMap::new() }
     }
 
     /// Returns the class of a small number.
     #[inline]
-    fn known(&self, number: impl TryInto<i64>) -> Option<u64> {
+    fn known(&self, number: impl TryInto<i64>) -> T {
         // Those beyond `i64` are not small.
-        let number = number.try_into().ok()?;
-        self.small.get(number.wrapping_add(128) as usize).copied().flatten()
+        let place = number.try_into().ok().map(|it: i64| it.wrapping_add(128) as usize);
+        place.and_then(|it| self.small.get(it)).copied().unwrap_or(self.missing)
     }
 
-    fn find(&mut self, number: i128) -> Result<u64> {
+    fn find(&mut self, number: i128) -> Result<T> {
         if let Some(it) = self.others.get(&number) {
             return Ok(*it);
         }
-        let class = self.names.find(&number.to_string(), "label")? as u64;
+        let class = (self.of)(self.names.find(&number.to_string(), "label")?);
         self.others.insert(number, class);
         Ok(class)
     }

@@ -11,7 +11,7 @@ use modelwatch_stats::hash::mix;
 use crate::{
     config::Settings,
     outputs::{Output, Values},
-    read::{Reader, labels},
+    read::{Reader, UNLABELED, binary_labels},
     row::{Layout, Prediction},
     sample,
     state::State,
@@ -45,24 +45,24 @@ pub(crate) fn read(
     output: &Output,
     state: &mut State,
 ) -> Result<()> {
-    let limit = sample::limit(layout.width());
+    let (labels, limit) = (binary_labels(batch, layout)?, sample::limit(layout.width()));
     // Where a batch has more rows than are kept, their scores are nearly always as many: they are counted in a grid until it is known, and
     // once more one by one where they are not.
-    if state.grid.is_none() && batch.num_rows() > limit && output.n_scores().is_none() {
+    if state.grid.is_none() && labels.len() > limit && output.n_scores().is_none() {
         let (mut trial, mut distinct) = (State::default(), Distinct { bits: vec![0; BITS / 64], n: 0 });
         trial.fill_grid(layout);
-        take(batch, settings, layout, output, &mut trial, Some(&mut distinct))?;
+        take(&labels, settings, layout, output, &mut trial, Some(&mut distinct))?;
         if distinct.n > limit {
             state.take_over(trial, layout);
             return Ok(());
         }
     }
-    take(batch, settings, layout, output, state, None)
+    take(&labels, settings, layout, output, state, None)
 }
 
-/// Takes a batch into the state, and its scores into the distinct ones until these are more than are kept, or cannot become so.
+/// Takes rows into the state, and their scores into the distinct ones until these are more than are kept, or cannot become so.
 fn take(
-    batch: &RecordBatch,
+    labels: &[u8],
     settings: &Settings,
     layout: &Layout,
     output: &Output,
@@ -70,42 +70,64 @@ fn take(
     mut distinct: Option<&mut Distinct>,
 ) -> Result<()> {
     let limit = sample::limit(layout.width());
-    let mut counts = state.grid.is_none().then(|| Counts::new(batch.num_rows().min(limit + PIECE)));
+    let mut counts = state.grid.is_none().then(|| Counts::new(labels.len().min(limit + PIECE)));
     let mut words = Vec::with_capacity(layout.width());
-    for start in (0..batch.num_rows()).step_by(PIECE) {
-        let n_left = batch.num_rows() - start;
+    for (nth, piece) in labels.chunks(PIECE).enumerate() {
+        let start = nth * PIECE;
         // No rows that are left could make them more than are kept.
-        if distinct.as_ref().is_some_and(|it| it.n + n_left <= limit) {
+        if distinct.as_ref().is_some_and(|it| it.n + labels.len() - start <= limit) {
             break;
         }
-        let n = PIECE.min(n_left);
-        let labels = labels(&batch.slice(start, n), settings, layout)?;
-        let output = output.slice(start, n);
-        let values = output.values(settings, layout.classes.len())?;
-        let mut reader = Reader::new(&values, settings, layout, 0);
-        if let (Some(scores), Some(it)) = (single(&values), distinct.as_mut().filter(|it| it.n <= limit)) {
-            it.see(&labels, scores);
-        }
-        state.head.n_unlabeled += labels.iter().filter(|it| it.is_none()).count() as u64;
-        let others: Vec<usize> = match (single(&values), &mut counts, &mut state.grid) {
-            (Some(scores), Some(counts), _) => {
-                (0..n).filter(|&row| labels[row].is_some_and(|it| !counts.add(it, scores[row]))).collect()
-            }
-            (Some(scores), None, Some(grid)) => grid.add_scores(&labels, scores, settings.threshold),
-            _ => (0..n).collect(),
+        state.head.n_unlabeled += piece.iter().filter(|it| **it == UNLABELED).count() as u64;
+        let output = output.slice(start, piece.len());
+        let distinct = distinct.as_deref_mut().filter(|it| it.n <= limit);
+        let read = || output.values(settings, layout.classes.len());
+        let (floats, values) = match output.floats() {
+            Some(it) => (Some(it), None),
+            None => (None, Some(read()?)),
         };
-        for row in others {
-            if let Some(label) = labels[row] {
+        let others = match (floats, &values) {
+            (Some(floats), _) => count(piece, floats, settings, &mut counts, distinct, state),
+            (None, Some(Values::Scores(Numbers { values, width: 1, .. }))) => {
+                count(piece, values, settings, &mut counts, distinct, state)
+            }
+            _ => (0..piece.len()).filter(|&row| piece[row] != UNLABELED).collect(),
+        };
+        if !others.is_empty() {
+            let values = values.map_or_else(read, Ok)?;
+            let mut reader = Reader::new(&values, settings, layout, 0);
+            for row in others {
+                let label = piece[row].into();
                 add(state, layout, &mut words, label, reader.prediction(layout, row, label)?, 1);
             }
+            state.head.add_readings(0, reader.n_read);
         }
-        state.head.add_readings(0, reader.n_read);
         if let Some(it) = counts.take_if(|it| it.n > limit) {
             state.fill_grid(layout);
             it.give(settings, layout, state)?;
         }
     }
     counts.map_or(Ok(()), |it| it.give(settings, layout, state))
+}
+
+/// Counts rows of a single score each, in the grid or before there is one, and returns those with a label that are not counted so.
+fn count<S: Copy + Into<f64>>(
+    labels: &[u8],
+    scores: &[S],
+    settings: &Settings,
+    counts: &mut Option<Counts>,
+    distinct: Option<&mut Distinct>,
+    state: &mut State,
+) -> Vec<usize> {
+    if let Some(it) = distinct {
+        it.see(labels, scores);
+    }
+    let labeled = || (0..labels.len()).filter(|&row| labels[row] != UNLABELED);
+    match (counts, &mut state.grid) {
+        (Some(counts), _) => labeled().filter(|&row| !counts.add(labels[row].into(), scores[row].into())).collect(),
+        (None, Some(grid)) => grid.add_scores(labels, scores, settings.threshold),
+        (None, None) => labeled().collect(),
+    }
 }
 
 fn add(state: &mut State, layout: &Layout, words: &mut Vec<u64>, label: u64, prediction: Prediction<'_>, times: u64) {
@@ -119,19 +141,10 @@ fn add(state: &mut State, layout: &Layout, words: &mut Vec<u64>, label: u64, pre
     state.add(layout, words, times, &BTreeSet::new());
 }
 
-/// Returns the scores where a row has one.
-#[inline]
-fn single<'a>(values: &'a Values<'_>) -> Option<&'a [f64]> {
-    match values {
-        Values::Scores(numbers) if numbers.width == 1 => Some(&numbers.values),
-        _ => None,
-    }
-}
-
 impl Distinct {
-    fn see(&mut self, labels: &[Option<u64>], scores: &[f64]) {
-        let labeled = scores.iter().zip(labels).filter(|(score, label)| score.is_finite() && label.is_some());
-        for (score, _) in labeled {
+    fn see<S: Copy + Into<f64>>(&mut self, labels: &[u8], scores: &[S]) {
+        let labeled = scores.iter().zip(labels).filter(|it| *it.1 != UNLABELED).map(|it| (*it.0).into());
+        for score in labeled.filter(|it| it.is_finite()) {
             let at = mix((score + 0.0).to_bits()) as usize % BITS;
             self.n += usize::from(self.bits[at / 64] >> (at % 64) & 1 == 0);
             self.bits[at / 64] |= 1 << (at % 64);
@@ -184,7 +197,8 @@ impl Counts {
             if rows.is_empty() {
                 return Ok(());
             }
-            let labels: Vec<Option<u64>> = rows.iter().map(|(key, times)| (*times == 1).then_some(key >> 63)).collect();
+            let label = |(key, times): &(u64, u64)| if *times == 1 { (key >> 63) as u8 } else { UNLABELED };
+            let labels: Vec<u8> = rows.iter().map(label).collect();
             let scores: Vec<f64> = rows.iter().map(|(key, _)| f64::from_bits(key & !(1 << 63))).collect();
             let mut others: Vec<usize> = (0..rows.len()).collect();
             if let Some(grid) = &mut state.grid {

@@ -5,7 +5,7 @@
 //! at most 1/128 of it. That makes every loss of its rows a polynomial of where they lie within the bin. The edges are fixed, so that
 //! counts of bins add up in any order.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 
 /// How many bins there are.
 pub(crate) const N_BINS: usize = 2 * N_SIDE;
@@ -14,6 +14,8 @@ pub(crate) const N_BINS: usize = 2 * N_SIDE;
 const N_SIDE: usize = 1 + N_OCTAVES + N_EQUAL;
 const N_OCTAVES: usize = 46 << OCTAVE_BITS;
 const N_EQUAL: usize = (2048.0 - PER_UNIT * EQUAL_FROM) as usize;
+/// The bins of equal width, of both sides.
+const EQUAL: Range<usize> = 1 + N_OCTAVES..1 + N_OCTAVES + 2 * N_EQUAL;
 /// Each octave has 2⁶ bins.
 const OCTAVE_BITS: u32 = 6;
 const PER_UNIT: f64 = 4096.0;
@@ -66,10 +68,11 @@ impl Score {
         self.lesser >= 0.0
     }
 
-    /// Returns the bin, in the order of probabilities, and where in it the score lies, from -1 to 1.
+    /// Returns the bin, in the order of probabilities, and where in it the probability lies, from -1 to 1.
     #[inline]
     pub(crate) fn place(self) -> (usize, f64) {
-        if let (Some(bin), offset) = self.place_of_equal() {
+        let (bin, offset) = place_of_equal(if self.is_high { 1.0 - self.lesser } else { self.lesser });
+        if EQUAL.contains(&(bin as usize)) {
             return (bin as usize, offset);
         }
         let (bin, offset) = if self.lesser >= LEAST {
@@ -79,20 +82,23 @@ impl Score {
         } else {
             (0, 0.0)
         };
-        (if self.is_high { (N_BINS - 1).wrapping_sub(bin) } else { bin }, offset)
+        if self.is_high { ((N_BINS - 1).wrapping_sub(bin), -offset) } else { (bin, offset) }
     }
+}
 
-    /// Returns as [`Score::place`] where the bins are of equal width; elsewhere, and of a NaN, no bin.
-    // Without a branch, so that scores are placed several at once. Rounding by a shift takes two instructions, where a cast that
-    // saturates takes several.
-    #[inline]
-    fn place_of_equal(self) -> (Option<u32>, f64) {
-        let at = (self.lesser - EQUAL_FROM) * PER_UNIT - 0.5;
-        let shifted = at.min(N_EQUAL as f64 - 1.0) + SHIFT;
-        let bin = (1 + N_OCTAVES as u32).wrapping_add(shifted.to_bits() as u32);
-        let bin = if self.is_high { (N_BINS as u32 - 1).wrapping_sub(bin) } else { bin };
-        ((self.lesser >= EQUAL_FROM).then_some(bin), 2.0 * (at - (shifted - SHIFT)))
-    }
+/// Returns as [`Score::place`] where the bins are of equal width; elsewhere, and of a NaN, none of the bins.
+// Without a branch, so that several are placed at once. Rounding by a shift takes two instructions, where a cast that saturates takes
+// several.
+#[inline]
+fn place_of_equal(probability: f64) -> (u32, f64) {
+    let at = probability * PER_UNIT - 0.5;
+    let shifted = at + SHIFT;
+    // The first bin is the one that begins so many widths from 0.
+    let before = (EQUAL_FROM * PER_UNIT) as u32;
+    let bin = (EQUAL.start as u32).wrapping_sub(before).wrapping_add(shifted.to_bits() as u32);
+    // Rounding may make the difference that of an edge at most, which is not one of these.
+    let is_equal = (probability - 0.5).abs() < 0.5 - EQUAL_FROM;
+    (if is_equal { bin } else { u32::MAX }, 2.0 * (at - (shifted - SHIFT)))
 }
 
 /// Where the scores of some rows lie, and the [`powers`] of these places.
@@ -109,11 +115,15 @@ impl Placed {
     pub(crate) const NONE: Self = Self { bins: [u32::MAX; AT_ONCE], powers: [[0.0; AT_ONCE]; 3] };
 
     /// Places the scores of [so many](AT_ONCE) rows or fewer.
-    pub(crate) fn place(&mut self, scores: &[f64]) {
+    pub(crate) fn place<S: Copy + Into<f64>>(&mut self, scores: &[S]) {
+        let n = scores.len().min(AT_ONCE);
         let Self { bins, powers: [first, second, third] } = self;
-        for row in 0..scores.len().min(AT_ONCE) {
-            let (bin, offset) = Score::of(scores[row]).place_of_equal();
-            bins[row] = bin.unwrap_or(u32::MAX);
+        // All of one length, of which the compiler sees it.
+        let (scores, bins, first, second, third) =
+            (&scores[..n], &mut bins[..n], &mut first[..n], &mut second[..n], &mut third[..n]);
+        for row in 0..n {
+            let (bin, offset) = place_of_equal(scores[row].into());
+            bins[row] = bin;
             [first[row], second[row], third[row]] = powers(offset);
         }
     }
@@ -178,6 +188,9 @@ pub(crate) fn losses(powers: Powers, bin: usize, n: u64, is_positive: bool, leas
     let (middle, half) = span(at);
     let n = n as f64;
     let [first, second, third] = powers.map(|it| it as f64 / PARTS);
+    // Of the lesser probability, which falls where the other rises.
+    let turned = if is_high { -1.0 } else { 1.0 };
+    let (first, third) = (turned * first, turned * third);
     // The probability of the label is the lesser one, or 1 less it.
     let (center, sign) = if is_high == is_positive { (1.0 - middle, -1.0) } else { (middle, 1.0) };
     let (first_of_label, third_of_label) = (sign * first, sign * third);
@@ -245,14 +258,19 @@ mod tests {
     #[test]
     fn scores_are_placed_at_once_as_one_by_one() {
         let least = EQUAL_FROM.next_down();
-        let edges = [f64::NAN, -1.0, 0.0, LEAST, least, EQUAL_FROM, 0.5, 0.5_f64.next_down(), 1.0 - EQUAL_FROM];
+        let most = 1.0 - EQUAL_FROM;
+        let edges =
+            [f64::NAN, -1.0, 0.0, LEAST, least, EQUAL_FROM, 0.5, 0.5_f64.next_down(), most, most.next_up(), 1.0];
+        // As whole numbers of bins beyond all of them, whose last bits are those of bins again.
+        let beyond = [1.5, 1e300, -1e300, f64::INFINITY, 4097.0 * 1024.0 * 1024.0, -(2_f64.powi(31) + 0.25)];
         let scores: Vec<f64> =
-            edges.into_iter().chain([1.0, 1.5]).chain((0..200).map(|it| f64::from(it) / 199.0)).collect();
+            edges.into_iter().chain(beyond).chain((0..200).map(|it| f64::from(it) / 199.0)).collect();
         let mut placed = Placed::NONE;
         placed.place(&scores);
         for (row, &score) in scores.iter().enumerate() {
             let of_score = Score::of(score);
-            if of_score.lesser >= EQUAL_FROM {
+            // The edges are left to the other way.
+            if of_score.lesser > EQUAL_FROM {
                 let (bin, offset) = of_score.place();
                 assert_eq!(
                     (placed.bins[row] as usize, placed.powers.map(|it| it[row])),

@@ -17,7 +17,7 @@ use crate::{
     totals::Totals,
 };
 
-const VERSION: u8 = 9;
+const VERSION: u8 = 10;
 /// The most rows that a state can have; sums of that many counts do not overflow.
 const MAX_N: u64 = 1 << 46;
 
@@ -245,7 +245,9 @@ impl State {
         res.extend((head.len() as u64).to_le_bytes());
         res.extend(head);
         if let Some(grid) = &self.grid {
-            grid.words().for_each(|it| res.extend_from_slice(&it.to_le_bytes()));
+            let words = grid.words();
+            res.reserve_exact(8 * words.len());
+            words.iter().for_each(|it| res.extend_from_slice(&it.to_le_bytes()));
         }
         for (_, words, count) in self.sample.iter() {
             res.extend(words.iter().chain([&count]).flat_map(|it| it.to_le_bytes()));

@@ -14,7 +14,7 @@ use self::tables::{Table, metric_tables};
 use super::{
     files::{FileView, files},
     svg,
-    text::{bytes, clip, count, counted, digits, message, observed, plain, range, seconds, short},
+    text::{self, bytes, clip, count, counted, digits, message, observed, plain, range, seconds, short},
     view,
 };
 
@@ -97,6 +97,9 @@ struct Page {
     gaps: Vec<[String; 3]>,
     is_covered: bool,
     gaps_left_out: usize,
+    /// Probe, metrics, what they are of, and why.
+    unmeasured: Vec<[String; 4]>,
+    unmeasured_left_out: usize,
     models: Vec<ModelView>,
     timings: Vec<Timing>,
 }
@@ -171,7 +174,7 @@ struct Timing {
 
 fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
     let (metrics, metrics_left_out) = metric_tables(record, limits.metrics, limits.text);
-    let gaps = view::gaps(record);
+    let (gaps, unmeasured) = (view::gaps(record), view::unmeasured(record));
     Page {
         verdict: record.verdict.as_str(),
         status: view::status(record).as_str(),
@@ -204,12 +207,22 @@ fn page(record: &RunRecord, limits: &Limits, at: &Path) -> Page {
             .collect(),
         probes: record.coverage.probes.iter().take(limits.rows).map(|it| probe(it, limits)).collect(),
         is_covered: record.coverage.gaps.is_empty()
+            && unmeasured.is_empty()
             && record.coverage.probes.iter().all(|it| it.status != Status::Error),
         gaps_left_out: gaps.len().saturating_sub(limits.rows),
         gaps: gaps
             .into_iter()
             .take(limits.rows)
             .map(|it| [clip(&it.probe, 100), marked(&clip(&it.what, limits.text)), marked(&clip(&it.why, limits.text))])
+            .collect(),
+        unmeasured_left_out: unmeasured.len().saturating_sub(limits.rows),
+        unmeasured: unmeasured
+            .into_iter()
+            .take(limits.rows)
+            .map(|(probe, it)| {
+                let names = clip(&it.metrics.join(", "), limits.text);
+                [clip(probe, 100), names, clip(&text::of(&it.labels), 300), marked(&clip(&it.why, limits.text))]
+            })
             .collect(),
         models: record.models.iter().take(20).map(|it| model(it, limits)).collect(),
         timings: timings(record, limits),

@@ -29,6 +29,11 @@ pub(crate) fn markdown(record: &RunRecord, at: Option<&Path>) -> String {
         .into_iter()
         .map(|it| format!("{} · {}: {}", code(&it.probe), escape(&clip(&it.what, 300)), escape(&clip(&it.why, 500))));
     list(&mut res, "Not covered", gaps.collect(), MAX_GAPS);
+    let unmeasured = view::unmeasured(record).into_iter().map(|(probe, it)| {
+        let names = it.metrics.iter().map(|metric| code(&text::name(metric, &it.labels))).collect::<Vec<_>>();
+        format!("{} · {}: {}", code(probe), names.join(", "), escape(&clip(&it.why, 500)))
+    });
+    list(&mut res, "Not measured", unmeasured.collect(), MAX_GAPS);
     let passed = view::told(record, Status::Pass);
     if !passed.is_empty() {
         let open = if record.verdict == Verdict::Pass { " open" } else { "" };

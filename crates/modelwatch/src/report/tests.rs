@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use modelwatch_runtime::{
     RunRecord, Verdict,
-    record::{ActionStatus, GapRecord, Of, ProbeCoverage},
+    record::{ActionStatus, GapRecord, Of, ProbeCoverage, Unmeasured},
 };
 use modelwatch_sdk::report::{Check, Figure, FigureData, Finding, Interval, Metric, Severity, Status};
 
@@ -49,6 +49,8 @@ fn hostile() -> RunRecord {
     }
     for it in &mut res.coverage.probes {
         (it.id, it.kind, it.uses, it.message) = (bad(), bad(), bad(), bad());
+        it.unmeasured =
+            vec![Unmeasured { labels: [(bad(), bad())].into(), metrics: vec![bad()], why: format!("since {HOSTILE}") }];
     }
     for it in &mut res.models {
         (it.role, it.file, it.inputs) = (bad(), bad(), vec![bad()]);
@@ -80,6 +82,36 @@ fn what_was_not_covered_comes_before_the_numbers() {
     assert!(page.contains("Not covered <i>3</i>"), "{page}");
     let at = |section: &str| page.find(&format!("<section id=\"{section}\"")).unwrap();
     assert!(at("findings") < at("not-covered") && at("not-covered") < at("metrics"));
+}
+
+#[test]
+fn what_was_not_measured_is_told_unless_the_whole_probe_was_not() {
+    let mut record = fixture::fail();
+    let why = "none of its rows has a `label`";
+    let of_slice = |why: &str| Unmeasured {
+        labels: [("slice".to_owned(), "writer=z".to_owned())].into(),
+        metrics: vec!["accuracy".to_owned(), "f1".to_owned()],
+        why: why.to_owned(),
+    };
+    let told = |record: &RunRecord| (html(record, Path::new("report.html")).unwrap(), markdown(record, None));
+    for it in &mut record.coverage.probes {
+        let is_out = it.status == Status::Error;
+        it.unmeasured.extend(is_out.then(|| of_slice(&it.message)));
+    }
+    let (page, text) = told(&record);
+    assert!(!page.contains("Not measured") && !text.contains("Not measured"), "{page}{text}");
+    record.coverage.probes[0].unmeasured.push(of_slice(why));
+    let (page, text) = told(&record);
+    let row = "<td>metrics</td><th scope=\"row\">accuracy, f1</th><td>slice=writer=z</td>\
+               <td class=\"msg\">none of its rows has a <code>label</code></td>";
+    assert!(page.contains("<h3>Not measured</h3>") && page.contains(row), "{page}");
+    let line = "### Not measured\n\n- `metrics` · `accuracy[slice=writer=z]`, `f1[slice=writer=z]`: none of its rows has a \\`label\\`\n";
+    assert!(text.contains(line), "{text}");
+    // It was not looked at, though nothing else is missing.
+    record = fixture::pass();
+    assert!(told(&record).0.contains("Everything that was to be looked at was."));
+    record.coverage.probes[0].unmeasured.push(of_slice(why));
+    assert!(!told(&record).0.contains("Everything that was to be looked at was."));
 }
 
 #[test]

@@ -125,8 +125,12 @@ pub(crate) fn name(metric: &str, labels: &Labels) -> String {
     if labels.is_empty() {
         return clip(metric, 200);
     }
-    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    clip(&format!("{metric}[{}]", labels.join(", ")), 300)
+    clip(&format!("{metric}[{}]", of(labels)), 300)
+}
+
+/// Returns what a metric with these labels is of.
+pub(crate) fn of(labels: &Labels) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the first twelve digits of a digest.

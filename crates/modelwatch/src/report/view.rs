@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::Hash};
 
 use modelwatch_runtime::{
     RunRecord, Verdict,
-    record::{ActionKind, ActionRecord, ActionStatus, CheckpointRecord, GapRecord, Of},
+    record::{ActionKind, ActionRecord, ActionStatus, CheckpointRecord, GapRecord, Of, Unmeasured},
 };
 use modelwatch_sdk::report::{Check, Finding, Severity, Status};
 
@@ -86,6 +86,13 @@ fn is_out(record: &RunRecord, probe: &str, why: &str) -> bool {
 /// Returns what was not covered, without probes of which a check says that they did not run.
 pub(crate) fn gaps(record: &RunRecord) -> Vec<&GapRecord> {
     record.coverage.gaps.iter().filter(|it| !is_out(record, &it.probe, &it.why)).collect()
+}
+
+/// Returns what was not measured with the probe that was to, without probes of which a check says that they did not run.
+pub(crate) fn unmeasured(record: &RunRecord) -> Vec<(&str, &Unmeasured)> {
+    let probes = record.coverage.probes.iter();
+    let all = probes.flat_map(|probe| probe.unmeasured.iter().map(|it| (probe.id.as_str(), it)));
+    all.filter(|(probe, it)| !is_out(record, probe, &it.why)).collect()
 }
 
 /// Returns the findings, the most severe first.

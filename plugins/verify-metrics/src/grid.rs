@@ -180,8 +180,10 @@ impl Grid {
         let mut res: Vec<u64> = self.unusable.into_iter().chain([self.improper.len() as u64]).chain(improper).collect();
         res.reserve(WORDS * self.cells().count());
         for (place, n) in self.cells() {
-            let [first, second, third] = self.powers[place].map(|it| [it as u64, (it >> 64) as u64]);
-            let words: [u64; WORDS] = [place as u64, n, first[0], first[1], second[0], second[1], third[0], third[1]];
+            let [first, second, third] = self.powers[place];
+            let high = |it: i128| (it >> 64) as u64;
+            let words: [u64; WORDS] =
+                [place as u64, n, first as u64, high(first), second as u64, high(second), third as u64, high(third)];
             res.extend_from_slice(&words);
         }
         res

@@ -93,10 +93,17 @@ impl Output {
         (self.width > 1 && self.leaf.is_numeric()).then_some(self.width)
     }
 
-    /// Returns its numbers as they are, where a row has a single `f32` and none is missing.
+    /// Returns its numbers as they are, where a row has a single `f32`, plain or in a list, and none is missing.
     pub(crate) fn floats(&self) -> Option<&[f32]> {
-        let floats = self.array.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0)?;
-        Some(floats.values())
+        let (mut array, mut start) = (&self.array, 0);
+        while let Some(list) =
+            array.as_fixed_size_list_opt().filter(|it| it.value_length() == 1 && it.null_count() == 0)
+        {
+            start += list.value_offset(0) as usize;
+            array = list.values();
+        }
+        let floats = array.as_primitive_opt::<Float32Type>().filter(|it| it.null_count() == 0)?;
+        floats.values().get(start..start + self.array.len())
     }
 
     /// Returns what is kept of it.
@@ -188,4 +195,36 @@ fn shape(data_type: &DataType) -> (DataType, usize) {
 
 fn listed(outputs: &[Output]) -> String {
     quoted(outputs.iter().map(|it| format!("{} ({} × {})", it.name, it.width, it.leaf)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use modelwatch_sdk::arrow::{
+        array::{FixedSizeListArray, Float32Array},
+        schema::Field,
+    };
+
+    use super::*;
+
+    #[test]
+    fn floats_of_lists_of_one_are_those_of_their_rows() {
+        let lists = |values: Float32Array, width| -> ArrayRef {
+            let item = Arc::new(Field::new("item", DataType::Float32, true));
+            Arc::new(FixedSizeListArray::new(item, width, Arc::new(values), None))
+        };
+        let values = || Float32Array::from(vec![0.0, 0.25, 0.5, 0.75]);
+        let plain = Output::new("p", &(Arc::new(values()) as ArrayRef));
+        let listed = Output::new("p", &lists(values(), 1).slice(1, 3));
+        assert_eq!(
+            (plain.floats(), listed.floats()),
+            (Some(&[0.0, 0.25, 0.5, 0.75][..]), Some(&[0.25, 0.5, 0.75][..]))
+        );
+        assert_eq!((plain.slice(2, 1).floats(), listed.slice(1, 1).floats()), (Some(&[0.5][..]), Some(&[0.5][..])));
+        let missing = lists(Float32Array::from(vec![Some(0.5), None]), 1);
+        for other in [missing, lists(values(), 2), lists(values(), 1).slice(0, 1)] {
+            assert_eq!(Output::new("p", &other).floats().map(<[f32]>::len), (other.len() == 1).then_some(1));
+        }
+    }
 }

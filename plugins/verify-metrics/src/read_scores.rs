@@ -78,7 +78,9 @@ fn take(
         if distinct.as_ref().is_some_and(|it| it.n + labels.len() - start <= limit) {
             break;
         }
-        state.head.n_unlabeled += piece.iter().filter(|it| **it == UNLABELED).count() as u64;
+        if piece.contains(&UNLABELED) {
+            state.head.n_unlabeled += piece.iter().filter(|it| **it == UNLABELED).count() as u64;
+        }
         let output = output.slice(start, piece.len());
         let distinct = distinct.as_deref_mut().filter(|it| it.n <= limit);
         let read = || output.values(settings, layout.classes.len());
@@ -145,7 +147,9 @@ impl Distinct {
     fn see<S: Copy + Into<f64>>(&mut self, labels: &[u8], scores: &[S]) {
         let labeled = scores.iter().zip(labels).filter(|it| *it.1 != UNLABELED).map(|it| (*it.0).into());
         for score in labeled.filter(|it| it.is_finite()) {
-            let at = mix((score + 0.0).to_bits()) as usize % BITS;
+            // One multiplication is enough: scores that share a bit only make it take longer to see that there are many.
+            let product = (score + 0.0).to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let at = (product >> (u64::BITS - BITS.ilog2())) as usize;
             self.n += usize::from(self.bits[at / 64] >> (at % 64) & 1 == 0);
             self.bits[at / 64] |= 1 << (at % 64);
         }

@@ -246,8 +246,10 @@ impl State {
         res.extend(head);
         if let Some(grid) = &self.grid {
             let words = grid.words();
-            res.reserve_exact(8 * words.len());
-            words.iter().for_each(|it| res.extend_from_slice(&it.to_le_bytes()));
+            let start = res.len();
+            res.resize(start + 8 * words.len(), 0);
+            let bytes = res[start..].as_chunks_mut().0;
+            bytes.iter_mut().zip(words).for_each(|(bytes, it)| *bytes = it.to_le_bytes());
         }
         for (_, words, count) in self.sample.iter() {
             res.extend(words.iter().chain([&count]).flat_map(|it| it.to_le_bytes()));

@@ -1,7 +1,5 @@
 //! What a report is made of: the rows of cells, and of groups of them for replicates.
 
-use std::collections::BTreeMap;
-
 use super::{Grid, calibration_bins};
 use crate::{
     row::{Layout, Prediction, RowScores},
@@ -77,15 +75,23 @@ impl Grid {
             let (class, segment, label) = split(place);
             2 * (class * bins.len() + heads[segment]) + label
         };
-        let mut groups: BTreeMap<usize, (u64, Losses)> = BTreeMap::new();
-        for (place, n) in self.cells() {
+        let group = |(place, n): (usize, u64)| {
             let (_, segment, label) = split(place);
-            let (sum, losses) = groups.entry(joined(place)).or_default();
-            *sum += n;
-            *losses += score_bins::losses(self.powers[place], bins[segment].0, n, label == self.positive, least);
-        }
-        let log_loss = Widening::of(groups.values(), |it| it.log_loss);
-        let brier = Widening::of(groups.values(), |it| it.brier);
+            let powers = self.powers[place];
+            (joined(place), n, score_bins::losses(powers, bins[segment].0, n, label == self.positive, least))
+        };
+        let mut groups: Vec<(usize, u64, Losses)> = self.cells().map(group).collect();
+        groups.sort_by_key(|it| it.0);
+        groups.dedup_by(|next, group| {
+            let is_same = next.0 == group.0;
+            if is_same {
+                group.1 += next.1;
+                group.2 += next.2;
+            }
+            is_same
+        });
+        let log_loss = Widening::of(&groups, |it| it.log_loss);
+        let brier = Widening::of(&groups, |it| it.brier);
         let mut res = Sample::default();
         let mut push = |label: usize, prediction: Prediction<'_>, count: u64| {
             let mut words = vec![label as u64];
@@ -109,7 +115,7 @@ impl Grid {
             };
             push(label, Prediction::Scores(scores), n);
         };
-        groups.iter().for_each(|(&place, (n, losses))| scored(place, *n, Some(losses)));
+        groups.iter().for_each(|(place, n, losses)| scored(*place, *n, Some(losses)));
         self.improper.iter().for_each(|(&place, &n)| scored(joined(place), n, None));
         for (label, &n) in self.unusable.iter().enumerate().filter(|it| *it.1 > 0) {
             push(label, Prediction::Unusable, n);
@@ -129,11 +135,11 @@ impl Grid {
 }
 
 impl Widening {
-    fn of<'a>(groups: impl Iterator<Item = &'a (u64, Losses)> + Clone, sums: impl Fn(&Losses) -> [f64; 2]) -> Self {
+    fn of(groups: &[(usize, u64, Losses)], sums: impl Fn(&Losses) -> [f64; 2]) -> Self {
         let mut all = Losses::default();
-        groups.clone().for_each(|it| all += it.1);
+        groups.iter().for_each(|it| all += it.2);
         let mean = sums(&all)[0] / all.n;
-        let between: f64 = groups.map(|(_, it)| it.n * (sums(it)[0] / it.n - mean).powi(2)).sum();
+        let between: f64 = groups.iter().map(|(.., it)| it.n * (sums(it)[0] / it.n - mean).powi(2)).sum();
         let factor = ((sums(&all)[1] - all.n * mean * mean) / between).sqrt();
         // Where losses hardly vary there is nothing to widen, and what is left of sums is rounding.
         Self { mean, factor: if factor.is_finite() { factor.max(1.0) } else { 1.0 } }

@@ -8,7 +8,9 @@ use crate::{
 };
 
 /// The least number of groups from which replicates are drawn, where there are as many cells; of each label.
-const GROUPS: u64 = 256;
+const GROUPS: u64 = 128;
+/// How many times as many pairs of both labels are in the wrong order as a group makes ties of.
+const PAIRS: u128 = 256;
 /// How many times as many rows are above a group as in it.
 const ABOVE: u64 = 8;
 
@@ -28,7 +30,7 @@ impl Grid {
     /// Returns a row for each group of neighboring cells, with how many: what replicates are drawn of.
     ///
     /// A group is of one segment, or has at most
-    /// - 1/256 of the rows of each label: of what varies evenly over that share, about 1/256² of the variance is within groups;
+    /// - 1/128 of the rows of each label: of what varies evenly over that share, about 1/128² of the variance is within groups;
     /// - 1/8 of the rows above it: the few of the highest scores make a lift, and much of an average precision;
     /// - 1/256 as many pairs of both labels as the scores order against most others. A group makes ties of its pairs, which must be
     ///   few beside these, of which all variance is where hardly any rows overlap.
@@ -56,7 +58,7 @@ impl Grid {
             let [first, second] = with;
             let is_full = with.iter().zip(all).any(|(it, all)| GROUPS * it > all)
                 || ABOVE * (first + second) > above
-                || u128::from(GROUPS) * u128::from(first) * u128::from(second) > n_against;
+                || PAIRS * u128::from(first) * u128::from(second) > n_against;
             if is_full || bins[segment].1 != bins[head].1 {
                 above += held[0] + held[1];
                 (head, with) = (segment, of_segment(segment));

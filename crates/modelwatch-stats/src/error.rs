@@ -34,6 +34,12 @@ pub enum Reason {
     TooFew,
     /// All values are equal, so that a ratio to their spread does not exist.
     NoSpread,
+    /// The quartiles are equal, so that their distance is no unit of the values, which differ beyond it.
+    NarrowMiddle,
+    /// What is rare is too rare in the smaller sample for a limit distribution to hold.
+    TooRare,
+    /// The values are so skewed that means of so few of them are not normal.
+    TooSkewed,
     /// The range of the data is too narrow for that many bins of finite width.
     TooManyBins,
     /// The caller asked for an end before there was an answer.
@@ -100,6 +106,9 @@ impl fmt::Display for Reason {
             Self::OneClass => "only one class is present",
             Self::TooFew => "there are too few values",
             Self::NoSpread => "all values are equal",
+            Self::NarrowMiddle => "the middle half of the values is equal, and the others are measured by its range",
+            Self::TooRare => "too few rows beside the most frequent values are to be expected in the smaller sample",
+            Self::TooSkewed => "means of so few rows are not normal, as the values are skewed",
             Self::TooManyBins => "the range is too narrow for that many bins",
             Self::Interrupted => "it was interrupted",
         })

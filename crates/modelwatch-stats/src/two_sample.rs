@@ -20,11 +20,13 @@ mod levels;
 mod omnibus;
 mod one_sided;
 mod permuted;
+mod pooled_epps_singleton;
 mod ranks;
 mod scores;
 mod shape;
 mod student;
 pub(crate) mod tails;
+mod tied;
 mod two_by_two;
 mod winsorize;
 
@@ -33,7 +35,7 @@ pub use binning::{BinCounts, BinRule, Values, bin_edges, count_into};
 pub use category_omnibus::{category_omnibus, least_category_p};
 pub use contingency::{ChiSquared, Yates, chi2_contingency, chi2_contingency_with, cramers_v, g_test, homogeneity};
 pub(crate) use cramer_von_mises::RankSquares;
-pub use cramer_von_mises::{CramerVonMises, cramer_von_mises};
+pub use cramer_von_mises::{CramerVonMises, cramer_von_mises, cramer_von_mises_tied};
 pub use discrepancy::discrepancy;
 pub use distances::{
     LogBase, ZeroFill, energy, fill_zeros, hellinger, jensen_shannon, kl, linf, proportions, psi, standard_deviation,
@@ -48,8 +50,9 @@ pub use levels::Levels;
 pub use omnibus::{Leading, Omnibus, omnibus, omnibus_of};
 pub use one_sided::one_sided_rows;
 pub use permuted::PermutedChi2;
+pub use pooled_epps_singleton::epps_singleton_pooled;
 pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
-pub use student::{student_t, welch_t};
+pub use student::{skewness_of_difference, student_t, welch_t};
 pub use two_by_two::{Shares, fisher_exact, fisher_exact_greater, z_test};
 pub use winsorize::{robust_deviation, winsorize};
 

@@ -22,17 +22,22 @@ pub enum Method {
     Auto,
     /// Numbers: Kolmogorov-Smirnov; exact where that is worth its time.
     Ks,
-    /// Numbers: Cramér-von Mises.
+    /// Numbers: Cramér-von Mises. Where values come more than once, its p-value is of the distribution that it has with them, and of
+    /// Kolmogorov-Smirnov where there are too few rows beside the most frequent value.
     CramerVonMises,
-    /// Numbers: Anderson-Darling.
+    /// Numbers: Anderson-Darling; with values that come more than once as `cramer-von-mises`.
     AndersonDarling,
     /// Numbers: Mann-Whitney, two-sided.
     MannWhitney,
-    /// Numbers: Student's t with a pooled variance. It compares means, so that by its definition one outlier can hide any shift.
+    /// Numbers: Student's t with a pooled variance. It compares means, so that by its definition one outlier can hide any shift. It has no
+    /// answer where values are so skewed and one role so small that its mean is not normal.
     T,
-    /// Numbers: Welch's t. It compares means, so that by its definition one outlier can hide any shift.
+    /// Numbers: Welch's t. It compares means, so that by its definition one outlier can hide any shift. It has no answer where values are
+    /// skewed and one role is small: a fifth as skewed as `t` takes, as its variance is that of each role alone.
     Welch,
-    /// Numbers: Epps-Singleton.
+    /// Numbers: Epps-Singleton, with the covariance of all rows: SciPy's, which takes that of each role alone, calls counts different that
+    /// are not. What is too rare in the smaller role for the limit to hold is not looked at, and where nothing is left, or the quartiles are
+    /// equal, it has no answer.
     EppsSingleton,
     /// Numbers: Kuiper.
     Kuiper,

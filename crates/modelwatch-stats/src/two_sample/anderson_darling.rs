@@ -2,7 +2,12 @@
 
 use std::f64::consts::PI;
 
-use super::{Test, levels::Levels, tails::anderson_darling_sf};
+use super::{
+    Test,
+    levels::Levels,
+    tails::anderson_darling_sf,
+    tied::{TiedSquares, has_ties, tied_p_value},
+};
 use crate::error::{Reason, Undefined};
 use crate::sample::Point;
 
@@ -13,7 +18,9 @@ const MAX_TERMS: u64 = 200;
 ///
 /// The statistic is standardized by its mean and standard deviation, as SciPy's `anderson_ksamp`.
 /// The p-value is that of the limit distribution at the statistic with the limit's mean and standard deviation; unlike
-/// SciPy's it is neither cut at 0.001 nor at 0.25.
+/// SciPy's it is neither cut at 0.001 nor at 0.25. Where values come more than once, it is of the limit with the mean and variance that
+/// the statistic then has; two values are compared by Fisher's exact test, and where few rows of the smaller sample are beside the most
+/// frequent value, Kolmogorov-Smirnov answers.
 /// Undefined for fewer than four rows or a single level.
 ///
 /// ```
@@ -36,7 +43,14 @@ pub(crate) fn anderson_darling_of(levels: &Levels) -> Result<Test, Undefined> {
         return Err(Undefined::new(Reason::TooFew));
     }
     let statistic = (squares(levels) - 1.0) / deviation(levels);
-    Ok(Test { statistic, p_value: anderson_darling_sf(1.0 + LIMIT_DEVIATION * statistic) })
+    let limit = |it: f64| anderson_darling_sf(1.0 + LIMIT_DEVIATION * it);
+    if !has_ties(levels) {
+        return Ok(Test { statistic, p_value: limit(statistic) });
+    }
+    let squares = TiedSquares::new(levels, |share, variance| share / variance);
+    // Small samples vary as much less with ties as without.
+    let variance = squares.variance * (deviation(levels) / LIMIT_DEVIATION).powi(2);
+    Ok(Test { statistic, p_value: tied_p_value(levels, TiedSquares { variance, ..squares }, limit)? })
 }
 
 /// The standard deviation of `Σ Z² / (j (j + 1))`: the root of `2 Σ 1 / (j (j + 1))² = 2 (π² / 3 - 3)`.

@@ -12,10 +12,10 @@ use crate::sample::Point;
 /// Where the characteristic functions are compared, in units of half the interquartile range.
 const PLACES: [f64; 2] = [0.4, 0.8];
 
-const SIZE: usize = 4;
+pub(super) const SIZE: usize = 4;
 
 /// Eigenvalues below this share of the greatest are 0, as in SciPy's pseudo-inverse.
-const CUTOFF: f64 = 1e-15;
+pub(super) const CUTOFF: f64 = 1e-15;
 
 /// A part of a vector that is this much shorter than the whole may be rounding.
 const ROUNDING: f64 = 1e-9;
@@ -23,8 +23,8 @@ const ROUNDING: f64 = 1e-9;
 /// From this χ² on, p is 0 in floats for up to [`SIZE`] degrees of freedom.
 const CERTAIN: f64 = 1e4;
 
-type Vector = [f64; SIZE];
-type Matrix = [Vector; SIZE];
+pub(super) type Vector = [f64; SIZE];
+pub(super) type Matrix = [Vector; SIZE];
 
 /// How far a difference is from 0 for its covariance S.
 struct Distance {
@@ -41,7 +41,8 @@ struct Distance {
 
 /// Returns the Epps–Singleton test (1986; Goerg & Kaiser 2009), which sees differences of any kind, also in discrete data.
 ///
-/// The statistic is the squared Mahalanobis distance of the means of `cos` and `sin` at two places, χ² distributed with as
+/// It is SciPy's, right for large samples; see [`epps_singleton_pooled`](super::epps_singleton_pooled()) for one that is right for
+/// smaller ones, too. The statistic is the squared Mahalanobis distance of the means of `cos` and `sin` at two places, χ² distributed with as
 /// many degrees of freedom as their covariance has rank; below 25 rows it is shrunk by Epps and Singleton's factor.
 /// A difference along which neither sample varies, as of differing constants, is an infinite statistic and p-value 0.
 /// Undefined for fewer than five rows in a sample, for an interquartile range of 0 or so small that values in its units
@@ -59,11 +60,7 @@ pub fn epps_singleton(reference: &[Point], current: &[Point]) -> Result<Test, Un
     if levels.m.min(levels.n) < 5 {
         return Err(Undefined::new(Reason::TooFew));
     }
-    let both: Vec<Point> = levels.levels.iter().map(|it| (it.value, it.both())).collect();
-    let spread = quantile(&both, 0.75)? / 2.0 - quantile(&both, 0.25)? / 2.0;
-    if spread <= 0.0 {
-        return Err(Undefined::new(Reason::NoSpread));
-    }
+    let spread = spread_of(&levels)?;
     let (m, n) = (levels.m as f64, levels.n as f64);
     let rows = m + n;
     let (left_mean, left_covariance) = moments(&levels, m, spread, |it| it.reference);
@@ -78,14 +75,14 @@ pub fn epps_singleton(reference: &[Point], current: &[Point]) -> Result<Test, Un
         }
     }
     if !covariance.iter().flatten().chain(&difference).all(|it| it.is_finite()) {
-        return Err(Undefined::new(Reason::NoSpread));
+        return Err(Undefined::new(Reason::Overflow));
     }
     let distance = mahalanobis(covariance, difference);
     if distance.is_infinite(rows) {
         return Ok(Test { statistic: f64::INFINITY, p_value: 0.0 });
     }
     if distance.rank == 0 {
-        return Err(Undefined::new(Reason::NoSpread));
+        return Err(Undefined::new(Reason::NarrowMiddle));
     }
     let is_small = m.max(n) < 25.0;
     let shrink = if is_small { 1.0 / (1.0 + rows.powf(-0.45) + 10.1 * (m.powf(-1.7) + n.powf(-1.7))) } else { 1.0 };
@@ -93,12 +90,29 @@ pub fn epps_singleton(reference: &[Point], current: &[Point]) -> Result<Test, Un
     Ok(Test { statistic, p_value: chi_squared_sf(statistic, distance.rank as f64) })
 }
 
-fn moments(levels: &Levels, n: f64, spread: f64, count: impl Fn(&Level) -> u64) -> (Vector, Matrix) {
-    let waves = |value: f64| {
-        let [first, second] = PLACES.map(|it| it / spread * value);
-        [first.cos(), second.cos(), first.sin(), second.sin()]
-    };
-    let rows = || levels.levels.iter().map(|it| (waves(it.value), count(it) as f64)).filter(|it| it.1 > 0.0);
+/// Returns half of the interquartile range of both samples.
+///
+/// # Errors
+/// Where it is 0, and says no unit.
+pub(super) fn spread_of(levels: &Levels) -> Result<f64, Undefined> {
+    let both: Vec<Point> = levels.levels.iter().map(|it| (it.value, it.both())).collect();
+    let spread = quantile(&both, 0.75)? / 2.0 - quantile(&both, 0.25)? / 2.0;
+    match both.len() {
+        _ if spread > 0.0 => Ok(spread),
+        1 => Err(Undefined::new(Reason::NoSpread)),
+        _ => Err(Undefined::new(Reason::NarrowMiddle)),
+    }
+}
+
+/// Returns the functions of a value whose means are compared.
+pub(super) fn waves(value: f64, spread: f64) -> Vector {
+    let [first, second] = PLACES.map(|it| it / spread * value);
+    [first.cos(), second.cos(), first.sin(), second.sin()]
+}
+
+/// Returns their means over rows, and their covariance.
+pub(super) fn moments(levels: &Levels, n: f64, spread: f64, count: impl Fn(&Level) -> u64) -> (Vector, Matrix) {
+    let rows = || levels.levels.iter().map(|it| (waves(it.value, spread), count(it) as f64)).filter(|it| it.1 > 0.0);
     let mut mean = [0.0; SIZE];
     for (wave, weight) in rows() {
         mean.iter_mut().zip(wave).for_each(|(sum, it)| *sum += it * weight / n);
@@ -143,7 +157,7 @@ fn mahalanobis(mut matrix: Matrix, difference: Vector) -> Distance {
 }
 
 /// Jacobi's rotations: leaves the eigenvalues on the diagonal and returns the eigenvectors in columns.
-fn diagonalize(matrix: &mut Matrix) -> Matrix {
+pub(super) fn diagonalize(matrix: &mut Matrix) -> Matrix {
     let mut vectors = [[0.0; SIZE]; SIZE];
     (0..SIZE).for_each(|it| vectors[it][it] = 1.0);
     for _ in 0..50 {
@@ -179,7 +193,8 @@ mod tests {
         let few = [(1.0, 1), (2.0, 3)];
         let flat = [(1.0, 100), (2.0, 3)];
         assert_eq!(epps_singleton(&few, &flat), Err(Undefined::new(Reason::TooFew)));
-        assert_eq!(epps_singleton(&flat, &flat), Err(Undefined::new(Reason::NoSpread)));
+        assert_eq!(epps_singleton(&flat, &flat), Err(Undefined::new(Reason::NarrowMiddle)));
+        assert_eq!(epps_singleton(&[(1.0, 9)], &[(1.0, 9)]), Err(Undefined::new(Reason::NoSpread)));
         assert_eq!(epps_singleton(&flat, &[(f64::INFINITY, 9)]), Err(Undefined::new(Reason::Infinite)));
         assert_eq!(epps_singleton(&flat, &[]), Err(Undefined::new(Reason::Empty)));
     }
@@ -200,9 +215,9 @@ mod tests {
     #[test]
     fn values_that_overflow_in_units_of_their_spread_are_undefined() {
         let tiny = [(1e-310, 50), (2e-310, 50)];
-        assert_eq!(epps_singleton(&tiny, &tiny), Err(Undefined::new(Reason::NoSpread)));
+        assert_eq!(epps_singleton(&tiny, &tiny), Err(Undefined::new(Reason::Overflow)));
         let far = [(0.0, 50), (1e-200, 50), (1e200, 1)];
-        assert_eq!(epps_singleton(&far, &far), Err(Undefined::new(Reason::NoSpread)));
+        assert_eq!(epps_singleton(&far, &far), Err(Undefined::new(Reason::Overflow)));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::f64::consts::PI;
 
 use super::{
-    Alternative, MannWhitney, Shares, Test,
+    Alternative, MannWhitney, Test,
     cramer_von_mises::cramer_von_mises_of,
-    fisher_exact,
     ks::{ks_asymptotic_of, ks_exact_of},
     levels::{Level, Levels},
     ranks::mann_whitney_of,
     scores::score_test,
     shape::Shape,
+    tied::share_p_value,
 };
 use crate::error::Undefined;
 use crate::sample::Point;
@@ -20,7 +20,7 @@ use crate::sample::Point;
 const MAX_EXACT_PAIRS: u64 = 250_000;
 
 /// With fewer rows of the smaller sample beside the most frequent level, ranks are too lumpy for the normal distribution.
-const MIN_SPREAD_ROWS: f64 = 20.0;
+pub(super) const MIN_SPREAD_ROWS: f64 = 20.0;
 
 /// With fewer rows of either sample beside a dominant level, they tell nothing among themselves; nor does their scale with fewer beside
 /// the most frequent level of theirs.
@@ -30,7 +30,7 @@ const MIN_REST: u64 = 5;
 const DOMINANT: f64 = 0.5;
 
 /// Up to this share of the most frequent level, samples are near enough to continuous for Cramér and von Mises.
-const NEARLY_CONTINUOUS: f64 = 0.1;
+pub(super) const NEARLY_CONTINUOUS: f64 = 0.1;
 
 /// Where the scores of places would be infinite: the nearer to 1, the more the outermost rows count.
 const BEYOND: f64 = 1.6;
@@ -109,7 +109,7 @@ pub fn omnibus_of(levels: &Levels) -> Result<Omnibus, Undefined> {
     Ok(Omnibus { p_value, leading, ks })
 }
 
-fn ks_of(levels: &Levels) -> Result<Test, Undefined> {
+pub(super) fn ks_of(levels: &Levels) -> Result<Test, Undefined> {
     let is_small = levels.m.saturating_mul(levels.n) <= MAX_EXACT_PAIRS;
     if is_small { ks_exact_of(levels) } else { ks_asymptotic_of(levels) }
 }
@@ -175,16 +175,16 @@ fn spread_score(place: f64) -> f64 {
     place * place / (BEYOND - place * place)
 }
 
-fn most_frequent(levels: &Levels) -> Option<Level> {
+pub(super) fn most_frequent(levels: &Levels) -> Option<Level> {
     levels.levels.iter().copied().max_by_key(Level::both)
 }
 
-fn share_of(levels: &Levels, level: Level) -> f64 {
+pub(super) fn share_of(levels: &Levels, level: Level) -> f64 {
     level.both() as f64 / levels.total() as f64
 }
 
 /// Returns how many rows of the smaller sample are expected beside a level.
-fn rows_beside(levels: &Levels, level: Level) -> f64 {
+pub(super) fn rows_beside(levels: &Levels, level: Level) -> f64 {
     levels.m.min(levels.n) as f64 * (1.0 - share_of(levels, level))
 }
 
@@ -208,15 +208,6 @@ fn without(levels: &Levels, level: Level) -> Option<Levels> {
     let (m, n) = (levels.m - level.reference, levels.n - level.current);
     let rest = levels.levels.iter().copied().filter(|it| it.value != level.value).collect();
     (m.min(n) >= MIN_REST).then_some(Levels { levels: rest, m, n })
-}
-
-fn share_p_value(levels: &Levels, level: Level) -> Result<f64, Undefined> {
-    fisher_exact(Shares {
-        reference_hits: level.reference,
-        reference_rows: levels.m,
-        current_hits: level.current,
-        current_rows: levels.n,
-    })
 }
 
 /// Cauchy's combination, and the test that adds most to it.

@@ -49,6 +49,35 @@ pub fn welch_t(reference: &[Point], current: &[Point]) -> Result<Test, Undefined
     test(left.difference(&right), a + b, degrees_of_freedom)
 }
 
+/// Returns the skewness that the difference of both means has, where both samples are of the distribution of all rows together: 0 for equal
+/// sizes, and near that of the values where one sample is small and the other is not.
+///
+/// The t tests take the means for normal. Welch's takes the variance of a small sample from itself as well, which is too small where a rare
+/// large value is missing, and its mean with it.
+///
+/// ```
+/// use modelwatch_stats::two_sample::skewness_of_difference;
+///
+/// let (many, few) = ([(0.0, 4500), (1.0, 500)], [(0.0, 90), (1.0, 10)]);
+/// // A tenth of ones has a skewness of 8/3, that of a mean of a hundred is a tenth of it.
+/// let found = skewness_of_difference(&many, &few).unwrap();
+/// assert!((found / 0.267 - 1.0).abs() < 0.05, "{found}");
+/// assert_eq!(skewness_of_difference(&few, &few), Ok(0.0));
+/// ```
+pub fn skewness_of_difference(reference: &[Point], current: &[Point]) -> Result<f64, Undefined> {
+    let (left, right) = summaries(reference, current)?;
+    let all = left.n + right.n;
+    let mean = (left.mean * left.n + right.mean * right.n) / all;
+    let scaled = unit(reference, current)?;
+    let moment = |power: i32| {
+        let rows = reference.iter().chain(current);
+        rows.map(|it| (scaled(it.0) - mean).powi(power) * it.1 as f64).sum::<f64>() / all
+    };
+    let (a, b) = (1.0 / left.n, 1.0 / right.n);
+    let res = moment(3) / moment(2).powf(1.5) * (b * b - a * a) / (a + b).powf(1.5);
+    if res.is_nan() { Err(Undefined::new(Reason::NoSpread)) } else { Ok(res.abs()) }
+}
+
 /// A sample's size, mean and squared deviations, in units of `scale` from `origin`.
 struct Summary {
     n: f64,
@@ -65,6 +94,19 @@ impl Summary {
 /// Both samples in common units in which neither large offsets nor large values lose anything.
 fn summaries(reference: &[Point], current: &[Point]) -> Result<(Summary, Summary), Undefined> {
     let sizes = (total_count(reference)? as f64, total_count(current)? as f64);
+    let scaled = unit(reference, current)?;
+    let of = |points: &[Point], n: f64| {
+        let mean = points.iter().map(|it| scaled(it.0) * it.1 as f64).sum::<f64>() / n;
+        let squares = points.iter().map(|it| (scaled(it.0) - mean).powi(2) * it.1 as f64).sum();
+        // A constant has no spread, whatever its mean was rounded to.
+        let is_constant = points.iter().filter(|it| it.1 > 0).is_sorted_by(|left, right| left.0 == right.0);
+        Summary { n, mean, squares: if is_constant { 0.0 } else { squares } }
+    };
+    Ok((of(reference, sizes.0), of(current, sizes.1)))
+}
+
+/// Returns the place of a value from 0 to 1, the range of both samples.
+fn unit(reference: &[Point], current: &[Point]) -> Result<impl Fn(f64) -> f64 + use<>, Undefined> {
     let values = || reference.iter().chain(current).filter(|it| it.1 > 0).map(|it| it.0);
     let (min, max) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     if min.is_infinite() || max.is_infinite() {
@@ -74,15 +116,7 @@ fn summaries(reference: &[Point], current: &[Point]) -> Result<(Summary, Summary
     if half == 0.0 {
         return Err(Undefined::new(Reason::NoSpread));
     }
-    let scaled = |it: f64| (it / 2.0 - min / 2.0) / half;
-    let of = |points: &[Point], n: f64| {
-        let mean = points.iter().map(|it| scaled(it.0) * it.1 as f64).sum::<f64>() / n;
-        let squares = points.iter().map(|it| (scaled(it.0) - mean).powi(2) * it.1 as f64).sum();
-        // A constant has no spread, whatever its mean was rounded to.
-        let is_constant = points.iter().filter(|it| it.1 > 0).is_sorted_by(|left, right| left.0 == right.0);
-        Summary { n, mean, squares: if is_constant { 0.0 } else { squares } }
-    };
-    Ok((of(reference, sizes.0), of(current, sizes.1)))
+    Ok(move |it: f64| (it / 2.0 - min / 2.0) / half)
 }
 
 fn test(difference: f64, variance: f64, degrees_of_freedom: f64) -> Result<Test, Undefined> {

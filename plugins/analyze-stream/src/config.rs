@@ -9,6 +9,10 @@ use crate::detector::{
 };
 
 /// Says when columns, predictions or the errors of the model changed, row by row in the order of time.
+///
+/// Weights, chunks and reference windows, which other analyzers have, are deliberately not here: a detector takes one value after the other,
+/// of which none is half there; it is after the row of a change and not after a chunk with one; and it holds each value against those before
+/// it in a window of its own, not against reference rows.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -42,9 +46,13 @@ pub struct Config {
     /// The order of the rows: by `time`, as the `rows` are in the data, or `auto`, by time where the data has a timestamp column.
     pub order: Order,
     /// Whether columns, predictions and losses are first reduced by the mean and divided by the standard deviation of their first values,
-    /// so that a detector's settings mean the same for each. Errors, and what `ddm`, `eddm`, `hddm-a` and `hddm-w` watch, stay as they are.
+    /// so that a detector's settings mean the same for each. An outlier hides nothing: of the first values, those beyond ten median absolute
+    /// deviations count for that many, and then each value for ten standard deviations at most; `clipped_share` says how many were beyond. Where
+    /// the values lie beyond half of that after a change, they are the first values of a new scale. Errors, and what `ddm`, `eddm`, `hddm-a`
+    /// and `hddm-w` watch, stay as they are.
     pub standardize: bool,
-    /// How many values that mean and standard deviation are taken from; more, as long as these are all the same.
+    /// How many values that mean and standard deviation are taken from; more, as long as these are all the same. `cusum` takes as many again
+    /// after each change, where its mean was not given.
     #[schemars(range(min = 2))]
     pub warm_up: u64,
     /// Whether the ids of the rows are kept, where the data has an id column, so that changes can be told by them.
@@ -84,7 +92,7 @@ pub struct Config {
     pub page_hinkley: Option<PageHinkleyOptions>,
     /// The settings of `kswin`: `alpha` (0.005), `window_size` (100), `stat_size` (30).
     pub kswin: Option<KswinOptions>,
-    /// The settings of `cusum`: `mean` and `deviation` (those of the first values), `slack` (0.5), `threshold` (5).
+    /// The settings of `cusum`: `mean` and `deviation` (those of the first values, and after a change of the first ones after it), `slack` (0.5), `threshold` (5).
     pub cusum: Option<CusumOptions>,
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Watched {
     /// The newest of them, in the order of the stream.
     pub(crate) changes: Vec<Shift>,
     pub(crate) n_warnings: u64,
+    /// How many values were cut off; none where the detector sees them as they are.
+    pub(crate) n_clipped: Option<u64>,
     /// Whether the newest value is one of them.
     pub(crate) ends_with_warning: bool,
     /// Since the last change, or of all values.
@@ -59,6 +61,8 @@ pub(crate) struct Shift {
     pub(crate) before: Level,
     /// Up to the next change.
     pub(crate) after: Level,
+    /// Whether the values after it are greater, as far as is known where it is found; outliers do not decide that.
+    pub(crate) has_risen: bool,
 }
 
 impl Course {
@@ -87,10 +91,12 @@ impl Shift {
         writer.u64(self.first_row);
         self.before.write(writer);
         self.after.write(writer);
+        writer.u8(u8::from(self.has_risen));
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let (place, mark, first_row) = (reader.u64()?, Mark::read(reader)?, reader.u64()?);
-        Ok(Self { place, mark, first_row, before: Level::read(reader)?, after: Level::read(reader)? })
+        let (before, after, has_risen) = (Level::read(reader)?, Level::read(reader)?, reader.flag()?);
+        Ok(Self { place, mark, first_row, before, after, has_risen })
     }
 }

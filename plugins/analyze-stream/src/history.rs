@@ -26,6 +26,8 @@ struct Block {
     /// The row of its first value.
     row: u64,
     values: Moments,
+    /// The sum of them, each cut off where it is far from the others.
+    clipped: f64,
 }
 
 /// Where the newer values start.
@@ -35,14 +37,16 @@ pub(crate) struct Cut {
     pub(crate) row: u64,
     /// Of the older ones.
     pub(crate) before: Level,
+    /// Whether the newer ones are greater, as far as they are not cut off.
+    pub(crate) has_risen: bool,
 }
 
 impl History {
-    /// Takes in the next value, a finite one.
-    pub(crate) fn push(&mut self, value: f64, row: u64) {
+    /// Takes in the next value, a finite one, with what it counts for where changes are looked for.
+    pub(crate) fn push(&mut self, value: f64, clipped: f64, row: u64) {
         let mut values = Moments::new();
         values.push(value);
-        let mut block = Block { row, values };
+        let mut block = Block { row, values, clipped };
         for size in 0.. {
             if self.blocks.len() == size {
                 self.blocks.push(VecDeque::new());
@@ -54,6 +58,7 @@ impl History {
             }
             let (Some(mut older), Some(newer)) = (blocks.pop_front(), blocks.pop_front()) else { return };
             older.values.merge(&newer.values);
+            older.clipped += newer.clipped;
             block = older;
         }
     }
@@ -63,10 +68,15 @@ impl History {
         level(self.oldest_first())
     }
 
+    /// Returns the mean of all values, each cut off where it is far from the others.
+    pub(crate) fn clipped_mean(&self) -> f64 {
+        clipped_mean(self.oldest_first())
+    }
+
     /// Forgets the values before the cut into two parts with the most different means; see [`modelwatch_stats::online::onset`]. With a single
     /// value there is nothing before it.
     pub(crate) fn cut_at_onset(&mut self) -> Option<Cut> {
-        let parts: Vec<(f64, f64)> = self.oldest_first().map(|it| (it.n() as f64, it.mean())).collect();
+        let parts: Vec<(f64, f64)> = self.oldest_first().map(|it| (it.n() as f64, it.clipped_mean())).collect();
         let n: f64 = parts.iter().map(|it| it.0).sum();
         let mean = parts.iter().map(|it| it.0 * it.1).sum::<f64>() / n;
         let (mut sum, mut k) = (0.0, 0.0);
@@ -97,6 +107,8 @@ impl History {
     /// Forgets so many of the oldest blocks.
     fn cut(&mut self, n_blocks: usize) -> Option<Cut> {
         let before = level(self.oldest_first().take(n_blocks));
+        let [older, newer] =
+            [clipped_mean(self.oldest_first().take(n_blocks)), clipped_mean(self.oldest_first().skip(n_blocks))];
         let mut left = n_blocks;
         for blocks in self.blocks.iter_mut().rev() {
             let n = left.min(blocks.len());
@@ -107,7 +119,7 @@ impl History {
             self.blocks.pop();
         }
         let row = self.oldest_first().next()?.row;
-        Some(Cut { row, before })
+        Some(Cut { row, before, has_risen: newer > older })
     }
 
     fn oldest_first(&self) -> impl Iterator<Item = &Block> {
@@ -121,6 +133,7 @@ impl History {
             for it in blocks {
                 writer.u64(it.row);
                 writer.bytes(&it.values.to_bytes());
+                writer.f64(it.clipped);
             }
         }
     }
@@ -136,7 +149,8 @@ impl History {
                 let row = reader.u64()?;
                 let values = Moments::from_bytes(reader.bytes()?).map_err(damaged)?;
                 let is_full = values.n() == 1 << size;
-                if is_full { Ok(Block { row, values }) } else { Err(damaged("a block has another size")) }
+                let clipped = reader.f64()?;
+                if is_full { Ok(Block { row, values, clipped }) } else { Err(damaged("a block has another size")) }
             };
             blocks.push((0..n).map(block).collect::<Result<_>>()?);
         }
@@ -149,8 +163,8 @@ impl Block {
         self.values.n()
     }
 
-    fn mean(&self) -> f64 {
-        self.values.mean().unwrap_or(f64::NAN)
+    fn clipped_mean(&self) -> f64 {
+        self.clipped / self.n() as f64
     }
 }
 
@@ -158,6 +172,12 @@ fn level<'a>(blocks: impl Iterator<Item = &'a Block>) -> Level {
     let mut all = Moments::new();
     blocks.for_each(|it| all.merge(&it.values));
     Level::of(&all)
+}
+
+/// Returns NaN of no values.
+fn clipped_mean<'a>(blocks: impl Iterator<Item = &'a Block>) -> f64 {
+    let (sum, n) = blocks.fold((0.0, 0), |(sum, n), it| (sum + it.clipped, n + it.n()));
+    sum / n as f64
 }
 
 #[cfg(test)]
@@ -168,7 +188,7 @@ mod tests {
 
     fn of(values: impl Iterator<Item = f64>) -> History {
         let mut res = History::default();
-        values.zip(0..).for_each(|(it, row)| res.push(it, row));
+        values.zip(0..).for_each(|(it, row)| res.push(it, it, row));
         res
     }
 
@@ -189,6 +209,16 @@ mod tests {
             assert!((cut.before.mean - 0.05).abs() < 0.06 && history.level().mean > 0.9, "{cut:?}");
         }
         assert_eq!(of([3.0].into_iter()).cut_at_onset().unwrap().before.n, 0);
+    }
+
+    #[test]
+    fn one_value_that_is_cut_off_is_no_onset() {
+        let mut history = History::default();
+        let values = step(1000, 900).into_iter().enumerate();
+        values.for_each(|(row, it)| history.push(if row == 10 { 1e9 } else { it }, it, row as u64));
+        let cut = history.cut_at_onset().unwrap();
+        assert!(cut.row.abs_diff(900) < 8 && cut.has_risen && cut.before.mean > 1e6, "{cut:?}");
+        assert!((history.clipped_mean() - 1.0).abs() < 0.1);
     }
 
     #[test]

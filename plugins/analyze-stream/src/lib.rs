@@ -26,6 +26,12 @@
 //! means. It is exact within the newest 64 values, and to within a thirty-second of its distance beyond. Levels before and after are of the values between such rows. A window of `adwin` is shed in steps, each of which
 //! other tools count; here a step that drops no more than what was there at the last change belongs to that one.
 //!
+//! # Outliers
+//! Standardized values count for ten deviations at most, and so do those of which the scale is made, so that a single value of 1e9 neither
+//! makes a scale in which nothing else moves nor outweighs all others. What is cut off is counted. After a change to where values would be cut
+//! off, the scale and the detector begin anew, as `cusum` does after each change. Detectors see no values while these wait to make a scale.
+//! Where the scale is off (`standardize = false`), detectors see what is there, as those of other tools do.
+//!
 //! # What is no value
 //! Null, NaN and infinite values are counted and stated, and no detector sees them.
 //!
@@ -40,8 +46,9 @@
 //! that come. Rows of others are counted and told. What a detector takes does not grow with its rows, so that all of them
 //! are bounded; each of them is wrong as often as it is by itself, so that the more there are, the more false alarms.
 //!
-//! Weights are not here: a detector is defined on values that come one after the other, and has no value that is half there. No
-//! several streams in one detector either.
+//! # What is not here
+//! Weights: a detector is defined on values that come one after the other, and has no value that is half there. Chunks: a change is told by its
+//! row. Reference windows: what a value is held against is the detector's own. No several streams in one detector either.
 
 // The macro at the end allows itself the two exported symbols; `forbid` would not let it.
 #![deny(unsafe_code)]

@@ -32,7 +32,7 @@ pub(crate) fn findings(config: &Config, seen: &Seen, courses: &[Course]) -> Vec<
 fn changed(config: &Config, it: &Course, watched: &Watched, last: &Shift) -> Finding {
     let place = it.key.place();
     let is_of_model = matches!(it.key.subject, Subject::Errors | Subject::Loss);
-    let has_risen = watched.changes.iter().any(|it| it.after.mean > it.before.mean);
+    let has_risen = watched.changes.iter().any(|it| it.has_risen);
     let (code, severity) = match is_of_model {
         true if has_risen => ("MW-S002", config.severity),
         true => ("MW-S002", Severity::Info),
@@ -75,6 +75,9 @@ fn changed(config: &Config, it: &Course, watched: &Watched, last: &Shift) -> Fin
     if watched.changes.iter().any(|it| it.mark.id.is_some()) {
         res = res.evidence("ids", list(&|it| it.mark.id.clone().into()));
     }
+    if let Some(n) = watched.n_clipped.filter(|it| *it > 0) {
+        res = res.evidence("n_clipped", n);
+    }
     if watched.n_changes > MAX_CHANGES as u64 {
         res = res.evidence("n_not_listed", watched.n_changes - MAX_CHANGES as u64);
     }
@@ -100,6 +103,9 @@ fn unfit(config: &Config, place: &str, why: &str) -> Finding {
 }
 
 fn shown(level: Level) -> String {
+    if level.n == 0 {
+        return "no value".to_owned();
+    }
     let mean = format!("mean {}", short(level.mean));
     if level.deviation.is_nan() { mean } else { format!("{mean} (deviation {})", short(level.deviation)) }
 }

@@ -14,7 +14,7 @@ use crate::{
 
 /// Returns the numbers that there can be with these options.
 pub(crate) fn known(config: &Config) -> impl Iterator<Item = KnownMetric> + use<> {
-    let of_streams = ["changes", "warnings", "recent_mean", "recent_deviation", "unusable_share"];
+    let of_streams = ["changes", "warnings", "recent_mean", "recent_deviation", "unusable_share", "clipped_share"];
     let subjects = [
         (Subject::Column, Watch::Columns),
         (Subject::Output, Watch::Predictions),
@@ -72,6 +72,8 @@ fn of_stream(course: &Course, res: &mut Vec<Metric>) {
     let Some(it) = course.watched() else { return };
     res.push(Metric::new("changes", it.n_changes as f64).n(course.n).labels(&labels));
     res.push(Metric::new("warnings", it.n_warnings as f64).n(course.n).labels(&labels));
+    let clipped = it.n_clipped.map(|it| Metric::new("clipped_share", it as f64 / course.n as f64));
+    res.extend(clipped.map(|it| it.n(course.n).labels(&labels)));
     res.push(Metric::new("recent_mean", it.latest.mean).n(it.latest.n).labels(&labels));
     res.push(Metric::new("recent_deviation", it.latest.deviation).n(it.latest.n).labels(&labels));
 }

@@ -16,7 +16,7 @@ use crate::{
     level::Level,
     picture::Picture,
     rows::{Key, Subject},
-    scale::Scale,
+    scale::{MOST, Scale},
     warm_up::WarmUp,
 };
 
@@ -52,6 +52,8 @@ pub(crate) struct Track {
     /// How many values the detector saw.
     n_seen: u64,
     n_warnings: u64,
+    /// How many values were cut off, as they are far from what is usual.
+    n_clipped: u64,
     last: Change,
     n_changes: u64,
     /// The place at which the last one was found.
@@ -65,6 +67,8 @@ pub(crate) struct Track {
 /// In which scale the detector sees the values.
 #[derive(Clone, Debug)]
 enum Scaling {
+    /// As they are.
+    Raw,
     WarmUp(WarmUp),
     Known(Scale),
     /// The first values are too great to be squared.
@@ -88,10 +92,11 @@ impl Track {
             n_infinite: 0,
             n_ones: 0,
             misfit: None,
-            scaling: if is_standardized { Scaling::WarmUp(WarmUp::default()) } else { Scaling::Known(Scale::NONE) },
+            scaling: if is_standardized { Scaling::WarmUp(WarmUp::default()) } else { Scaling::Raw },
             detector: rules.settings.start(),
             n_seen: 0,
             n_warnings: 0,
+            n_clipped: 0,
             last: Change::None,
             n_changes: 0,
             last_found: 0,
@@ -119,10 +124,15 @@ impl Track {
         if self.misfit.is_some() {
             return;
         }
+        self.feed(rules, value, row, mark);
+    }
+
+    fn feed(&mut self, rules: &Rules, value: f64, row: u64, mark: impl FnOnce() -> Mark) {
         match &mut self.scaling {
+            Scaling::Raw => self.decide(rules, None, value, row, mark),
             Scaling::Known(scale) => {
                 let scale = *scale;
-                self.decide(rules, scale, value, row, mark);
+                self.decide(rules, Some(scale), value, row, mark);
             }
             Scaling::WarmUp(it) => {
                 if it.push(rules.config.warm_up, value, row, mark) {
@@ -133,27 +143,49 @@ impl Track {
         }
     }
 
-    /// Shows the first values to the detector.
+    /// Shows the values that wait to the detector.
     fn end_warm_up(&mut self, rules: &Rules) {
         let Scaling::WarmUp(first) = &mut self.scaling else { return };
         let first = std::mem::take(first);
-        self.scaling = first.scale().map_or(Scaling::TooGreat, Scaling::Known);
-        let Scaling::Known(scale) = self.scaling else { return };
+        // What was found before stands, whatever comes later.
+        self.scaling = match first.scale() {
+            Ok(it) => Scaling::Known(it),
+            Err(_) if self.n_changes > 0 => Scaling::Known(Scale { mean: 0.0, deviation: 1.0 }),
+            Err(_) => Scaling::TooGreat,
+        };
         for (value, mark) in first.values() {
-            self.decide(rules, scale, value, mark.row, || mark);
+            // One of them may be a change, from which on the others wait again.
+            self.feed(rules, value, mark.row, || mark);
         }
     }
 
-    fn decide(&mut self, rules: &Rules, scale: Scale, value: f64, row: u64, mark: impl FnOnce() -> Mark) {
-        self.history.push(value, row);
+    fn decide(&mut self, rules: &Rules, scale: Option<Scale>, value: f64, row: u64, mark: impl FnOnce() -> Mark) {
+        let (seen, clipped) = scale.map_or((value, value), |it| (it.apply(value), it.clipped(value)));
+        self.n_clipped += u64::from(clipped != value);
+        self.history.push(value, clipped, row);
         self.picture.push(value);
         let place = self.n_seen;
         self.n_seen += 1;
-        self.last = self.detector.get_mut().update(scale.apply(value));
+        self.last = self.detector.get_mut().update(seen);
         match self.last {
             Change::None => {}
             Change::Warning => self.n_warnings += 1,
-            Change::Drift => self.change(rules, place, mark),
+            Change::Drift => {
+                self.change(rules, place, mark);
+                self.start_anew(rules, scale);
+            }
+        }
+    }
+
+    /// Makes the next values a scale of their own where the old one does not fit them any more.
+    fn start_anew(&mut self, rules: &Rules, scale: Option<Scale>) {
+        let Some(scale) = scale else { return };
+        // One that knows a mean alone would report values of another mean for ever.
+        let needs_mean = matches!(rules.settings, Settings::Cusum(_));
+        // What lies near to where values are cut off cannot be seen to rise.
+        if needs_mean || scale.apply(self.history.clipped_mean()).abs() > MOST / 2.0 {
+            self.scaling = Scaling::WarmUp(WarmUp::default());
+            self.detector = rules.settings.start();
         }
     }
 
@@ -184,12 +216,22 @@ impl Track {
             first_row: cut.row,
             before: cut.before,
             after: Level::NONE,
+            has_risen: cut.has_risen,
         });
     }
 
     /// Returns what the detector says of all that came.
     pub(crate) fn course(mut self, rules: &Rules, key: &Key) -> Course {
-        self.end_warm_up(rules);
+        if self.n_seen == 0 {
+            self.end_warm_up(rules);
+        }
+        // After a change the detector waits for as many values as it asked for: what comes later changes nothing of what was said.
+        if let Scaling::WarmUp(waiting) = &self.scaling {
+            for (value, mark) in waiting.values() {
+                self.history.push(value, value, mark.row);
+                self.picture.push(value);
+            }
+        }
         let Self { n, n_missing, n_infinite, .. } = self;
         Course { key: key.clone(), n, n_missing, n_infinite, outcome: self.outcome(rules) }
     }
@@ -214,6 +256,7 @@ impl Track {
             n_changes: self.n_changes,
             changes: self.changes.into(),
             n_warnings: self.n_warnings,
+            n_clipped: (!matches!(self.scaling, Scaling::Raw)).then_some(self.n_clipped),
             ends_with_warning: self.last == Change::Warning,
             latest,
             points: self.picture.points(),
@@ -222,7 +265,7 @@ impl Track {
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         let counts = [self.n, self.n_missing, self.n_infinite, self.n_ones, self.n_seen, self.n_warnings];
-        counts.into_iter().chain([self.n_changes, self.last_found]).for_each(|it| writer.u64(it));
+        counts.into_iter().chain([self.n_changes, self.last_found, self.n_clipped]).for_each(|it| writer.u64(it));
         // No value is NaN.
         writer.f64(self.misfit.unwrap_or(f64::NAN));
         match &self.scaling {
@@ -236,6 +279,7 @@ impl Track {
                 writer.f64(it.deviation);
             }
             Scaling::TooGreat => writer.u8(2),
+            Scaling::Raw => writer.u8(3),
         }
         writer.bytes(&self.detector.get().to_bytes());
         writer.u8(self.last as u8);
@@ -246,17 +290,22 @@ impl Track {
     }
 
     pub(crate) fn read(rules: &Rules, reader: &mut Reader<'_>) -> Result<Self> {
-        let mut counts = [0; 8];
+        let mut counts = [0; 9];
         for it in &mut counts {
             // So that none overflows.
             *it = Some(reader.u64()?).filter(|it| *it < 1 << 62).ok_or_else(|| damaged("a count is too great"))?;
         }
-        let [n, n_missing, n_infinite, n_ones, n_seen, n_warnings, n_changes, last_found] = counts;
+        let [n, n_missing, n_infinite, n_ones, n_seen, n_warnings, n_changes, last_found, n_clipped] = counts;
         let misfit = Some(reader.f64()?).filter(|it| !it.is_nan());
         let scaling = match reader.u8()? {
             0 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?),
-            1 => Scaling::Known(Scale { mean: reader.f64()?, deviation: reader.f64()? }),
+            1 => {
+                let scale = Scale { mean: reader.f64()?, deviation: reader.f64()? };
+                let is_one = scale.mean.is_finite() && scale.deviation.is_finite() && scale.deviation > 0.0;
+                is_one.then_some(Scaling::Known(scale)).ok_or_else(|| damaged("a scale is none"))?
+            }
             2 => Scaling::TooGreat,
+            3 => Scaling::Raw,
             _ => return Err(damaged("a stream has no such scale")),
         };
         let mut detector = rules.settings.start();
@@ -279,6 +328,7 @@ impl Track {
             detector,
             n_seen,
             n_warnings,
+            n_clipped,
             last: *last,
             n_changes,
             last_found,

@@ -4,7 +4,7 @@ use modelwatch_sdk::{
     Result,
     state::{Reader, Writer, damaged},
 };
-use modelwatch_stats::{Undefined, moments::Moments};
+use modelwatch_stats::{Point, Undefined};
 
 use crate::{scale::Scale, track::Mark};
 
@@ -42,9 +42,11 @@ impl WarmUp {
     /// # Errors
     /// When they are too great to be squared.
     pub(crate) fn scale(&self) -> std::result::Result<Scale, Undefined> {
-        let mut moments = Moments::new();
-        self.values().for_each(|it| moments.push(it.0));
-        Scale::of(&moments)
+        let usual = self.first.first().map(|it| (it.0, self.same));
+        let single = self.first.iter().chain(&self.other).map(|it| (it.0, 1));
+        let mut points: Vec<Point> = single.chain(usual).collect();
+        points.sort_by(|left, right| left.0.total_cmp(&right.0));
+        Scale::of(&points)
     }
 
     /// Returns the values in their order. Those of which no more than their number was kept have the row of the last of them.

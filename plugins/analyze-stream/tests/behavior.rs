@@ -69,6 +69,100 @@ fn a_change_is_told_with_what_was_before_and_after() {
     assert_eq!(report.figures.len(), 2);
 }
 
+/// Normal numbers that rise by three deviations at row 5,000 of 20,000, with 1e9 in one row.
+fn risen_with_outlier(row: Option<usize>) -> Vec<f64> {
+    let mut res = [normals(61, 5_000, 0.0), normals(62, 15_000, 3.0)].concat();
+    row.into_iter().for_each(|it| res[it] = 1e9);
+    res
+}
+
+#[test]
+fn one_outlier_hides_no_shift() {
+    for detector in ["adwin", "page-hinkley", "kswin", "cusum"] {
+        for row in [None, Some(10), Some(300)] {
+            let mut values = risen_with_outlier(row);
+            if detector == "kswin" {
+                values.truncate(6_000);
+            }
+            let n = values.len() as f64;
+            let report = run(&json!({ "detector": detector }), &of(values));
+            let rows = rows_of_changes(&report);
+            assert!(rows.iter().any(|it| (5_000..5_100).contains(it)), "{detector}, {row:?}: {rows:?}");
+            let clipped = metric(&report, "clipped_share", "x").unwrap();
+            assert_eq!(clipped.value, f64::from(u8::from(row.is_some())) / n, "{detector}, {row:?}");
+            assert_eq!(clipped.n as f64, n);
+            let it = finding(&report, "MW-S001", "column `x`");
+            assert_eq!(it.evidence.get("n_clipped"), row.map(|_| json!(1)).as_ref(), "{detector}, {row:?}");
+        }
+    }
+    // It is begun where it is, not at the outlier.
+    let report = run(&json!({}), &of(risen_with_outlier(Some(300))));
+    let at = rows_of_changes(&report).iter().position(|it| *it >= 5_000).unwrap();
+    let first = listed(&report, "MW-S001", "first_rows")[at].as_u64().unwrap();
+    assert!(first.abs_diff(5_000) < 20, "{first}");
+    // Raw values have no scale, and none is cut off.
+    let report = run(&json!({ "standardize": false }), &of(shifted()));
+    assert!(metric(&report, "clipped_share", "x").is_none());
+}
+
+#[test]
+fn a_rise_of_a_loss_with_an_outlier_before_it_is_a_rise() {
+    let mut predicted = [normals(63, 3_000, 0.0), normals(64, 3_000, 0.0).iter().map(|it| 4.0 * it).collect()].concat();
+    predicted[700] = 1e9;
+    let rows =
+        batch(vec![("guess", Use::Feature, numbers(predicted)), ("label", Use::Label, numbers(vec![0.0; 6_000]))]);
+    let config = json!({"watch": ["loss"], "prediction": "guess", "severity": "error"});
+    let report = run(&config, &rows);
+    let found = report.findings.iter().find(|it| it.code == "MW-S002").unwrap();
+    assert_eq!(found.severity, Severity::Error, "{}", found.message);
+}
+
+#[test]
+fn changes_beyond_what_is_cut_off_are_seen() {
+    let levels = [0.0, 50.0, 56.0, 900.0, 0.0];
+    let values = levels.iter().zip(70..).flat_map(|(level, seed)| normals(seed, 2_000, *level)).collect::<Vec<_>>();
+    for detector in ["adwin", "page-hinkley", "cusum"] {
+        let found = rows_of_changes(&run(&json!({ "detector": detector }), &of(values.clone())));
+        for step in 1..levels.len() {
+            let place = step * 2_000;
+            assert!(found.iter().any(|it| (place..place + 200).contains(it)), "{detector}, {place}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn one_step_is_one_change_of_cusum() {
+    // A mean of 500 values is near enough for a slack of half a deviation.
+    let config = json!({"detector": "cusum", "cusum": {"threshold": 20}, "warm_up": 500});
+    let found = rows_of_changes(&run(&config, &of(risen_with_outlier(None))));
+    assert!(found.len() == 1 && (5_000..5_020).contains(&found[0]), "{found:?}");
+    // At the defaults there are as many false alarms as without a step.
+    let report = run(&json!({"detector": "cusum"}), &of(risen_with_outlier(None)));
+    assert!(metric(&report, "changes", "x").unwrap().value < 150.0);
+    // Where the mean is given, it stays what it is.
+    let config = json!({"detector": "cusum", "cusum": {"threshold": 20, "mean": 0, "deviation": 1}});
+    let report = run(&config, &of(risen_with_outlier(None)));
+    assert!(metric(&report, "changes", "x").unwrap().value > 1_000.0);
+}
+
+#[test]
+fn the_first_value_of_all_has_none_before_it() {
+    let config = json!({"detector": "cusum", "cusum": {"mean": 0, "deviation": 1}});
+    let report = run(&config, &of([vec![100.0], vec![0.0; 400]].concat()));
+    let it = finding(&report, "MW-S001", "column `x`");
+    assert!(it.message.contains("begun about row 0: no value before, mean 0.2494"), "{}", it.message);
+}
+
+#[test]
+fn what_is_deliberately_not_here_is_described() {
+    let registry = analyze_stream::registry();
+    let docs = &registry.manifest().components[0].docs;
+    assert!(
+        docs.contains("Weights, chunks and reference windows") && docs.contains("deliberately not here: "),
+        "{docs}"
+    );
+}
+
 #[test]
 fn numbers_in_a_dictionary_are_watched_where_they_are_named() {
     let keys = Int8Array::from_iter_values((0..2000).map(|it| if it < 1000 { it % 2 } else { 2 + it % 2 } as i8));

@@ -101,9 +101,9 @@ pub struct KswinOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CusumOptions {
-    /// The mean where nothing has changed; that of the first values without it.
+    /// The mean where nothing has changed; without it that of the first values, and after each change of those after it.
     pub mean: Option<f64>,
-    /// The standard deviation where nothing has changed; that of the first values without it.
+    /// The standard deviation where nothing has changed; without it as the mean.
     pub deviation: Option<f64>,
     /// How many standard deviations of a shift are ignored; half of the shift that should be found.
     pub slack: f64,

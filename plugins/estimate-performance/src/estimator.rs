@@ -123,6 +123,14 @@ impl Sample {
         }
     }
 
+    /// Returns how many of them a metric is of: errors of some do not exist.
+    pub(crate) fn n_of(&self, metric: Metric) -> u64 {
+        match self {
+            Self::Classes(it) => it.n_rows(),
+            Self::Errors(it) => it.n_of(metric),
+        }
+    }
+
     /// Returns what they weigh.
     pub(crate) fn mass(&self) -> Mass {
         match self {

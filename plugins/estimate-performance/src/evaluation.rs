@@ -133,6 +133,8 @@ pub(crate) struct Assessment {
     pub(crate) overall: Estimate,
     /// Of each chunk.
     pub(crate) chunks: Vec<Estimate>,
+    /// How many labeled rows of the reference have no such error.
+    pub(crate) n_unlearned: u64,
     /// Where what was learned from all rows does not hold for the slice, so that estimates are not judged.
     pub(crate) bias: Option<Bias>,
 }
@@ -157,6 +159,8 @@ pub(crate) struct Estimate {
     /// The standard error of what labels will give.
     pub(crate) error: f64,
     pub(crate) n_rows: u64,
+    /// How many other rows have no such error.
+    pub(crate) n_left_out: u64,
     /// What labels gave; none where there are none.
     pub(crate) realized: Option<f64>,
     /// The standard error of the same metric over the labeled rows.
@@ -345,6 +349,7 @@ impl Sides<'_> {
             .collect();
         let judged = self.current.judged;
         let overall = Samples::of(judged, current);
+        let labeled_reference = self.reference.judged.labeled(reference);
         let chunks = self.current.by_chunk(current);
         let samples: Vec<Samples> = chunks.values().map(|it| Samples::of(judged, it)).collect();
         let slice = of_slices.map(|it| {
@@ -384,6 +389,7 @@ impl Sides<'_> {
                 limits,
                 overall: estimate(&overall),
                 chunks: of_chunks,
+                n_unlearned: labeled_reference.n_rows() - labeled_reference.n_of(metric),
                 bias: ruler.slice.as_ref().and_then(|it| bias(&estimate(it))),
             });
         }
@@ -479,18 +485,22 @@ impl Samples {
         let difference_error = realized_error.max(error).hypot(learned_error);
         let (value, realized) = (self.expected.value(metric, config), self.labeled.value(metric, config));
         let both = value.zip(realized);
+        let n_left_out = self.expected.n_rows() - self.expected.n_of(metric);
         Estimate {
             value,
             limits: usual.limits(config, metric, error, size),
             realized_limits: usual.limits(config, metric, labeled_error, labeled_size),
             usual: usual.mean,
             error,
-            n_rows: self.expected.n_rows(),
+            n_rows: self.expected.n_of(metric),
+            n_left_out,
             realized,
             realized_error,
             difference_error,
-            is_refuted: both.is_some_and(|it| ruler.refutes(metric, it, difference_error, labeled_size)),
-            n_labeled: self.labeled.n_rows(),
+            // With rows left out, there is no telling whether those without a label are as the others.
+            is_refuted: n_left_out == 0
+                && both.is_some_and(|it| ruler.refutes(metric, it, difference_error, labeled_size)),
+            n_labeled: self.labeled.n_of(metric),
         }
     }
 }

@@ -145,6 +145,15 @@ impl Metric {
         }
     }
 
+    /// Returns when a row has no such error; none where each has.
+    pub(crate) fn missing_errors(self) -> Option<&'static str> {
+        match self {
+            Self::Mape => Some("their label is 0"),
+            Self::Msle | Self::Rmsle => Some("their label or prediction is -1 or less"),
+            _ => None,
+        }
+    }
+
     /// Returns whether it is a mean of errors of predicted numbers.
     pub(crate) fn is_of_regression(self) -> bool {
         matches!(self, Self::Mae | Self::Mape | Self::Mse | Self::Msle | Self::Rmse | Self::Rmsle)

@@ -14,7 +14,7 @@ use crate::{
     rows::Rows,
 };
 
-const STATE_VERSION: u8 = 4;
+const STATE_VERSION: u8 = 5;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -93,7 +93,12 @@ impl Probe for Performance {
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
         for (role, rows) in [(Role::Reference, &self.reference), (Role::Current, &self.current)] {
             if rows.len() == 0 {
-                return Ok(report::nothing(format!("there are no {} rows", role.as_str()), Vec::new()));
+                let role = role.as_str();
+                let why = match rows.n_weightless {
+                    0 => format!("there are no {role} rows"),
+                    n => format!("the weights of all {n} {role} rows are 0"),
+                };
+                return Ok(report::nothing(why, Vec::new()));
             }
         }
         Ok(match evaluate(&self.config, host, &self.reference, &self.current)? {

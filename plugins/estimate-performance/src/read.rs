@@ -28,7 +28,8 @@ pub(crate) fn read(config: &Config, batch: &RecordBatch) -> Result<Rows> {
     let Some(weights) = weights else { return read_all(config, batch) };
     let there: Vec<usize> = (0..weights.len()).filter(|it| weights[*it] > 0.0).collect();
     let rows = read_all(config, &batches::pick(batch, &there)?)?;
-    Ok(Rows { weights: Numbers(there.into_iter().map(|it| weights[it]).collect()), ..rows })
+    let n_weightless = (weights.len() - there.len()) as u64;
+    Ok(Rows { weights: Numbers(there.into_iter().map(|it| weights[it]).collect()), n_weightless, ..rows })
 }
 
 fn read_all(config: &Config, batch: &RecordBatch) -> Result<Rows> {
@@ -56,6 +57,7 @@ fn read_all(config: &Config, batch: &RecordBatch) -> Result<Rows> {
         left_out: left_out.into_iter().collect(),
         rounded,
         unknown,
+        n_weightless: 0,
         scores: scores.into_iter().map(Numbers).collect(),
     })
 }

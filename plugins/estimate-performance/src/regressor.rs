@@ -51,6 +51,11 @@ impl Target {
         };
         res.is_finite().then_some(res)
     }
+
+    /// Returns whether there are labels for which the error of a prediction exists.
+    fn can_exist(self, prediction: f64) -> bool {
+        self != Self::SquaredLogarithm || prediction > -1.0
+    }
 }
 
 /// What was learned from the reference.
@@ -78,7 +83,7 @@ pub(crate) struct Predicted {
     expected: BTreeMap<Target, Vec<f64>>,
     realized: BTreeMap<Target, Vec<Option<f64>>>,
     weights: Vec<f64>,
-    is_usable: Vec<bool>,
+    predictions: Vec<f64>,
     is_labeled: Vec<bool>,
     pub(crate) strange: Strange,
 }
@@ -184,7 +189,7 @@ impl Regressor {
             strange,
             realized,
             weights: rows.weights(),
-            is_usable: (0..rows.len()).map(|it| prediction(rows, it).is_finite()).collect(),
+            predictions: (0..rows.len()).map(|it| prediction(rows, it)).collect(),
             is_labeled: (0..rows.len()).map(|it| rows.labels.0[it].is_finite()).collect(),
         }
     }
@@ -205,17 +210,30 @@ fn standard_error((mean, spread): (f64, Spread), is_root: bool, size: f64) -> f6
 }
 
 impl Predicted {
-    /// Returns the errors that are to be expected of those of the rows that have a prediction.
+    /// Returns the errors that are to be expected of those of the rows that have a prediction, as far as such errors exist: what labels give
+    /// is of the same rows.
     pub(crate) fn expected(&self, rows: &[usize]) -> Sample {
-        let rows: Vec<usize> = rows.iter().copied().filter(|it| self.is_usable[*it]).collect();
-        let errors = |of: &Vec<f64>| rows.iter().map(|it| (of[*it], self.weights[*it])).collect();
-        let errors = self.expected.iter().map(|(target, of)| (*target, errors(of))).collect();
+        let rows: Vec<usize> = rows.iter().copied().filter(|it| self.predictions[*it].is_finite()).collect();
+        let errors = |target: &Target, of: &Vec<f64>| {
+            let known = rows.iter().filter(|it| self.can_exist(*target, **it));
+            known.map(|it| (of[*it], self.weights[*it])).collect()
+        };
+        let errors = self.expected.iter().map(|(target, of)| (*target, errors(target, of))).collect();
         self.sample(errors, &rows)
+    }
+
+    /// Returns whether the error of a row exists, or may as long as its label is not known.
+    fn can_exist(&self, target: Target, row: usize) -> bool {
+        if self.is_labeled[row] {
+            self.realized.get(&target).is_none_or(|it| it[row].is_some())
+        } else {
+            target.can_exist(self.predictions[row])
+        }
     }
 
     /// Returns the errors of those that have a label, too.
     pub(crate) fn labeled(&self, rows: &[usize]) -> Sample {
-        let is_known = |it: &usize| self.is_usable[*it] && self.is_labeled[*it];
+        let is_known = |it: &usize| self.predictions[*it].is_finite() && self.is_labeled[*it];
         let rows: Vec<usize> = rows.iter().copied().filter(is_known).collect();
         let errors = |of: &Vec<Option<f64>>| rows.iter().filter_map(|it| Some((of[*it]?, self.weights[*it]))).collect();
         let errors = self.realized.iter().map(|(target, of)| (*target, errors(of))).collect();
@@ -235,6 +253,12 @@ impl Sample {
 
     pub(crate) fn mass(&self) -> Mass {
         self.mass
+    }
+
+    /// Returns how many rows have the error that a metric is the mean of.
+    pub(crate) fn n_of(&self, metric: Metric) -> u64 {
+        let (target, _) = Target::of(metric);
+        self.errors.get(&target).map_or(0, |it| it.values.len() as u64)
     }
 
     /// Returns the standard error that rows like these have if they are worth `size`; none where the metric does not exist.

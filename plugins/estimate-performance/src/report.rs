@@ -130,6 +130,14 @@ fn metric_gaps(config: &Config, part: &Part) -> Vec<Gap> {
         if it.overall.value.is_none() {
             res.push(Gap::new(format!("metric `{name}`"), "it does not exist for the current rows"));
         }
+        for (rows, n, n_known) in
+            [("current", it.overall.n_left_out, it.overall.n_rows), ("labeled reference", it.n_unlearned, 0)]
+        {
+            let (Some(why), true) = (it.metric.missing_errors(), n > 0) else { continue };
+            let of = if n_known > 0 { format!("{n} of {}", n + n_known) } else { n.to_string() };
+            let why = format!("{of} {rows} rows have no such error, as {why}, and are left out of it");
+            res.push(Gap::new(format!("metric `{name}`, in part"), why));
+        }
         if let Some(bias) = it.bias {
             let why = format!(
                 "on the reference it is estimated as {:.4} where labels give {:.4}, which is more than samples differ by: what was learned from all rows does not hold here, and estimates are not judged",

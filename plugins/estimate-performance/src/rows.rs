@@ -58,6 +58,8 @@ pub(crate) struct Rows {
     pub(crate) rounded: BTreeSet<String>,
     /// Labels, and predictions, that are nothing that there is, by their columns.
     pub(crate) unknown: BTreeMap<String, Unknown>,
+    /// How many rows are not there, as their weight is 0.
+    pub(crate) n_weightless: u64,
 }
 
 /// Values of a column that are no class, or no number.
@@ -101,6 +103,7 @@ impl Rows {
     /// # Errors
     /// When they have other columns, or are too many.
     pub(crate) fn append(&mut self, other: Self, max_rows: u64) -> Result<()> {
+        self.n_weightless = self.n_weightless.saturating_add(other.n_weightless);
         if other.len() == 0 {
             return Ok(());
         }
@@ -111,7 +114,7 @@ impl Rows {
             .with_help("give fewer rows at once, or raise `max_rows`"));
         }
         if self.len() == 0 {
-            *self = other;
+            *self = Self { n_weightless: self.n_weightless, ..other };
             return self.check_slices();
         }
         let has_same_features = self.features.keys().eq(other.features.keys());

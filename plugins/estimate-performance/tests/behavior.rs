@@ -792,8 +792,42 @@ fn rows_of_which_errors_do_not_exist_are_left_out_of_their_metrics() {
     ]);
     let report = run(&regression(), &rows, &rows);
     // A prediction below -1 has no logarithm, and a label of 0 nothing that an error could be relative to.
-    assert!(overall(&report, "realized_rmsle").value.is_finite());
-    assert!(overall(&report, "realized_mape").value.is_finite());
+    for (metric, n, why) in
+        [("msle", 300, "their label or prediction is -1 or less"), ("mape", 320, "their label is 0")]
+    {
+        for kind in ["realized", "estimated"] {
+            let it = overall(&report, &format!("{kind}_{metric}"));
+            assert!(it.value.is_finite() && it.n == n, "{it:?}");
+        }
+        let place = format!("metric `{metric}`, in part");
+        let whys: Vec<_> = report.gaps.iter().filter(|it| it.what == place).map(|it| it.why.as_str()).collect();
+        let left_out = 400 - n;
+        let expected = [
+            format!("{left_out} of 400 current rows have no such error, as {why}, and are left out of it"),
+            format!("{left_out} labeled reference rows have no such error, as {why}, and are left out of it"),
+        ];
+        assert_eq!(whys, expected);
+    }
+    assert_eq!(overall(&report, "realized_mae").n, 400);
+}
+
+#[test]
+fn errors_that_do_not_exist_are_expected_of_no_row() {
+    let rows = |seed: u32| {
+        let predicted: Vec<f64> = (0..4000u32)
+            .map(|it| f64::from((it.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)) % 10_007) / 1000.0 - 9.0)
+            .collect();
+        let noise = |it: usize| ((it * 37 + seed as usize) % 19) as f64 / 100.0 - 0.09;
+        let labels: Vec<f64> = predicted.iter().enumerate().map(|(at, it)| it + noise(at)).collect();
+        let n = predicted.iter().zip(&labels).filter(|it| *it.0 > -1.0 && *it.1 > -1.0).count() as u64;
+        (batch(vec![("predicted", Use::Feature, numbers(predicted)), ("label", Use::Label, numbers(labels))]), n)
+    };
+    let ((reference, _), (current, n)) = (rows(1), rows(2));
+    let report = run(&regression(), &reference, &current);
+    let [estimated, realized] = ["estimated", "realized"].map(|it| overall(&report, &format!("{it}_msle")));
+    assert!(n > 500 && n < 1500 && (estimated.n, realized.n) == (n, n), "{n}: {estimated:?} {realized:?}");
+    assert!((estimated.value / realized.value - 1.0).abs() < 0.5, "{estimated:?} {realized:?}");
+    assert!(!codes(&report).iter().any(|it| it.0 == "MW-P005"), "{:?}", codes(&report));
 }
 
 #[test]

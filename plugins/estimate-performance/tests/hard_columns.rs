@@ -124,7 +124,7 @@ fn decimals_are_numbers_and_classes() {
     assert_eq!(report, run(&config, &of(&floats), &of(&floats)));
     assert_eq!(report.gaps, []);
     // A regression learns from them.
-    let regression = json!({ "task": "regression", "prediction": "score" });
+    let regression = json!({ "task": "regression", "prediction": "score", "metrics": ["mae", "rmse", "msle"] });
     let report = run(&regression, &of(&decimals), &of(&decimals));
     assert_eq!(report, run(&regression, &of(&floats), &of(&floats)));
     assert_eq!(report.gaps, []);
@@ -238,7 +238,7 @@ fn features_of_any_type_have_an_answer_beside_the_others() {
         ("nullable", numbered(&|it| if it % 3 == 0 { f64::NAN } else { it as f64 })),
         ("time", times),
     ];
-    let config = json!({ "task": "regression", "prediction": "predicted" });
+    let config = json!({ "task": "regression", "prediction": "predicted", "metrics": ["mae", "rmse"] });
     let of = |columns: &[(&'static str, ArrayRef)]| {
         let features = columns.iter().map(|(name, it)| (*name, Use::Feature, Arc::clone(it)));
         let known = [("predicted", numbers(predicted.iter().copied())), ("label", label.clone())];

@@ -163,6 +163,15 @@ fn several_classes_are_weighted_too() {
 }
 
 #[test]
+fn rows_that_all_weigh_nothing_are_told_from_none() {
+    let rows = classified(1, 300);
+    let nothing: Vec<Row> = rows.iter().map(|it| Row { weight: 0.0, ..*it }).collect();
+    let why = |current: &[Row]| run(&binary("never"), &by_weight(&rows), &by_weight(current)).gaps[0].why.clone();
+    assert_eq!(why(&nothing), "the weights of all 300 current rows are 0");
+    assert_eq!(why(&[]), "there are no current rows");
+}
+
+#[test]
 fn equal_weights_change_nothing() {
     let config = json!({ "task": "binary", "score": "score", "slices": ["kind"] });
     let (reference, current) = (classified(1, 4000), classified(2, 3000));

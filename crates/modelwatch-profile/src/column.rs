@@ -146,7 +146,7 @@ impl Column {
                 it.update_multiples(&numbers.values, multiples);
                 it.note(array, multiples);
                 if let Some(it) = self.described() {
-                    it.add_numbers(&numbers.values);
+                    it.add_numbers(&numbers.values, array);
                 }
             }
             Body::Tensor(it) => it.update(&numbers, multiples),
@@ -273,7 +273,19 @@ impl Column {
 
     /// Returns what the column is made of, in words.
     pub fn kind(&self) -> String {
-        self.kinds.iter().cloned().collect::<Vec<_>>().join(" and ")
+        if self.is_ragged() { self.widths() } else { self.kinds.iter().cloned().collect::<Vec<_>>().join(" and ") }
+    }
+
+    /// Returns the lengths of lists, in words. A list of one number is kept as that number is.
+    fn widths(&self) -> String {
+        let mut widths: Vec<u64> =
+            self.kinds.iter().filter_map(|it| it.strip_prefix(LISTS)?.split(' ').next()?.parse().ok()).collect();
+        widths.sort_unstable();
+        let mut words: Vec<String> = widths.iter().map(u64::to_string).collect();
+        let last = words.pop().unwrap_or_default();
+        let lists = if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) };
+        let single = if self.kinds.contains(NUMBERS) { ", and single ones" } else { "" };
+        format!("{LISTS}{lists} numbers{single}")
     }
 
     /// Returns whether the values are dates or times.
@@ -463,6 +475,18 @@ mod tests {
             assert_eq!(of(&[kind]).is_outdated(), expected, "{kind}");
         }
         assert!(of(&["lists of 8 numbers", "numbers"]).is_ragged());
+        for (kinds, expected) in [
+            (
+                ["lists of 0 numbers", "lists of 2 numbers", "lists of 10 numbers", "numbers"].as_slice(),
+                "lists of 0, 2 and 10 numbers, and single ones",
+            ),
+            (&["lists of 8 numbers", "numbers"], "lists of 8 numbers, and single ones"),
+            (&["lists of 8 numbers", "lists of 6 numbers"], "lists of 6 and 8 numbers"),
+            (&["lists of 8 numbers"], "lists of 8 numbers"),
+            (&["lists of 8 numbers", "categories"], "categories and lists of 8 numbers"),
+        ] {
+            assert_eq!(of(kinds).kind(), expected);
+        }
         assert!(!of(&["lists of 8 numbers"]).is_ragged() && !of(&["lists of 8 numbers", "categories"]).is_ragged());
     }
 }

@@ -10,7 +10,11 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::{categories::CategoryCounts, distinct::Distinct, moments::ExactMoments, prefix::PrefixCounts};
 
-use crate::{pattern::pattern, times};
+use crate::{
+    pattern::pattern,
+    times,
+    wide::{each_wide, is_wide},
+};
 
 /// How many different lengths of texts are counted exactly.
 const MAX_LENGTHS: u64 = 64;
@@ -49,10 +53,12 @@ impl Default for Description {
 }
 
 impl Description {
-    /// Takes in numbers; those that are not finite are passed over.
-    pub(crate) fn add_numbers(&mut self, values: &[f64]) {
+    /// Takes in the numbers of an array, as floats, too; those that are not finite are passed over.
+    pub(crate) fn add_numbers(&mut self, values: &[f64], array: &dyn Array) {
         self.moments.update(values);
-        values.iter().filter(|it| it.is_finite()).for_each(|&it| self.distinct.add_number(it));
+        let is_counted = |it: &&f64| it.is_finite() && !is_wide(array, **it);
+        values.iter().filter(is_counted).for_each(|&it| self.distinct.add_number(it));
+        each_wide(array, |_, it| self.distinct.add_whole(it));
     }
 
     /// Takes in names, whatever their type.

@@ -12,7 +12,7 @@ use modelwatch_stats::{
 
 use crate::{
     multiples::Multiples,
-    wide::{Wide, from_least},
+    wide::{FIRST_WIDE, Wide, from_least},
 };
 
 /// Numbers of one column: exact while there are few different ones, as fine as fits beyond that.
@@ -124,9 +124,40 @@ impl Numeric {
         self.counts.points()
     }
 
-    /// Returns the greatest relative error of a point.
+    /// Returns the greatest relative error of a point, and of a number of [`Numeric::whole_points`].
     pub fn relative_error(&self) -> f64 {
-        self.counts.relative_error()
+        let of_wide = match self.wide.shift() {
+            0 => 0.0,
+            // Half of a bucket, over the least number that is in one.
+            it => 2f64.powi(it as i32 - 1 - 53),
+        };
+        self.counts.relative_error().max(of_wide)
+    }
+
+    /// Returns the whole numbers in ascending order with their counts, where there are some that a float cannot hold and all are whole; the
+    /// middle of those that are not kept apart.
+    pub fn whole_points(&self) -> Option<Vec<(i128, u64)>> {
+        if self.wide.is_empty() || !self.counts.is_exact() {
+            return None;
+        }
+        let all = self.wide.shifted(&self.points(), self.wide.shift())?;
+        if self.wide.shift() == 0 {
+            return Some(all.into_iter().collect());
+        }
+        let narrow = self.points().into_iter().filter(|it| it.0.abs() < FIRST_WIDE as f64);
+        let mut res: Vec<(i128, u64)> =
+            narrow.map(|(value, count)| (value as i128, count)).chain(self.wide.values()).collect();
+        res.sort_unstable();
+        Some(res)
+    }
+
+    /// Returns how many different finite values there are, where each is kept.
+    pub fn n_distinct(&self) -> Option<u64> {
+        if !self.counts.is_exact() || self.wide.shift() > 0 {
+            return None;
+        }
+        let n = if self.wide.is_empty() { self.points().len() } else { self.whole_points()?.len() };
+        Some(n as u64)
     }
 
     /// Returns the points with infinities at the ends, where every value is kept.
@@ -210,13 +241,23 @@ fn pair_wide(reference: &Numeric, current: &Numeric) -> Option<Paired> {
     if !reference.counts.is_exact() || !current.counts.is_exact() {
         return None;
     }
-    let (left, right) = (reference.wide.exact(&reference.points())?, current.wide.exact(&current.points())?);
-    let (reference, current, offset) = from_least(&left, &right)?;
-    Some(Paired { reference, current, is_exact: true, is_rounded: false, offset })
+    let shift = reference.wide.shift().max(current.wide.shift());
+    // What floats hold exactly loses no bits to what they do not.
+    let has_narrow = |it: &Numeric| it.points().iter().any(|point| point.0.abs() < FIRST_WIDE as f64);
+    if shift > 0 && (has_narrow(reference) || has_narrow(current)) {
+        return None;
+    }
+    let left = reference.wide.shifted(&reference.points(), shift)?;
+    let right = current.wide.shifted(&current.points(), shift)?;
+    let (reference, current, offset) = from_least(&left, &right, shift)?;
+    Some(Paired { reference, current, is_exact: shift == 0, is_rounded: false, offset })
 }
 
 #[cfg(test)]
 mod tests {
+    use modelwatch_sdk::arrow::array::UInt64Array;
+    use modelwatch_stats::two_sample::ks_statistic;
+
     use super::*;
 
     fn of(budget: u64, values: impl IntoIterator<Item = f64>) -> Numeric {
@@ -241,6 +282,36 @@ mod tests {
         let paired = pair(&many, &few);
         assert!(!paired.is_exact);
         assert!(paired.current.iter().all(|point| paired.reference.iter().any(|it| it.0 == point.0)));
+    }
+
+    fn of_integers(budget: u64, values: &[u64]) -> Numeric {
+        let mut res = Numeric::new(budget);
+        res.update(&values.iter().map(|it| *it as f64).collect::<Vec<_>>());
+        res.note(&UInt64Array::from(values.to_vec()), Multiples::One);
+        res
+    }
+
+    #[test]
+    fn neighbors_that_are_more_than_the_budget_stay_apart_by_their_first_bits() {
+        let base = 1u64 << 63;
+        let values: Vec<u64> = (0..2000).map(|it| base + it).collect();
+        let (few, many) = (of_integers(500, &values), of_integers(10_000, &values));
+        assert_eq!((few.n_distinct(), many.n_distinct()), (None, Some(2000)));
+        assert!(few.relative_error() > 0.0 && few.relative_error() < 1e-15 && many.relative_error() == 0.0);
+        // They are two floats, and 500 buckets of four.
+        assert_eq!((few.points().len(), few.whole_points().unwrap().len()), (2, 500));
+        let shifted: Vec<u64> = values.iter().map(|it| it + 500).collect();
+        for other in [of_integers(500, &shifted), of_integers(10_000, &shifted)] {
+            let paired = pair(&few, &other);
+            assert!(!paired.is_exact && !paired.is_rounded);
+            let gap = ks_statistic(&paired.reference, &paired.current).unwrap();
+            assert!((gap - 0.25).abs() < 0.002, "{gap}");
+            assert_eq!(paired.offset, i128::from(base) + 2);
+        }
+        // Numbers that a float holds stay what they are beside them.
+        let mixed: Vec<u64> = values.iter().map(|it| if it % 2 == 0 { it % 100 } else { *it }).collect();
+        let mixed = of_integers(500, &mixed).whole_points().unwrap();
+        assert_eq!(mixed[..2], [(0, 20), (2, 20)]);
     }
 
     #[test]

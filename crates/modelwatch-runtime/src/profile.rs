@@ -33,7 +33,7 @@ use crate::{
     whole_file,
 };
 
-pub use contents::{ColumnContents, Distinct, ProfileContents, describe};
+pub use contents::{ColumnContents, Distinct, ProfileContents, Quantity, describe};
 pub use modelwatch_profile::{Settings, file::Stored};
 pub use observed::{ObservedColumn, observe};
 pub use outputs::Outputs;

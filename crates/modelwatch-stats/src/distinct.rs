@@ -46,6 +46,11 @@ impl Distinct {
         self.add_hash(mix(value.to_bits()));
     }
 
+    /// Adds a whole number that a float cannot hold.
+    pub fn add_whole(&mut self, value: i128) {
+        self.add_hash(hash_bytes(&value.to_le_bytes()));
+    }
+
     /// Adds a text.
     pub fn add_text(&mut self, value: &str) {
         self.add_hash(hash_bytes(value.as_bytes()));

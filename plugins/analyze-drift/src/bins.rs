@@ -70,7 +70,7 @@ pub(crate) fn cells(left: &[Point], right: &[Point], offset: i128) -> Result<Cel
     let edges = bin_edges(left, BinRule::Quantiles(QUANTILE_BINS), Values::Real)?;
     let (reference, current) = (counts(left, &edges)?, counts(right, &edges)?);
     let last = edges.len().saturating_sub(2);
-    let shown = |idx: usize| whole(edges[idx], offset).unwrap_or_else(|| short(edges[idx]));
+    let shown = |idx: usize| whole(edges[idx], offset).unwrap_or_else(|| shown(edges[idx]));
     let name = |idx: usize| match (idx, idx == last) {
         (0, true) => "all".to_owned(),
         (0, false) => format!("below {}", shown(1)),
@@ -86,6 +86,14 @@ pub(crate) fn cells(left: &[Point], right: &[Point], offset: i128) -> Result<Cel
 /// Returns a whole number in full, where it was moved by an offset.
 pub(crate) fn whole(value: f64, offset: i128) -> Option<String> {
     (offset != 0).then(|| (offset + value.round() as i128).to_string())
+}
+
+/// Returns a large whole number in full, since neighbors have the same first digits, and others with four digits.
+fn shown(value: f64) -> String {
+    /// From here on, not every whole number is one of 64 bits.
+    const GREATEST: f64 = 1.8e19;
+    let is_large = (1e4..GREATEST).contains(&value.abs());
+    if is_large && value.fract() == 0.0 { format!("{value:.0}") } else { short(value) }
 }
 
 /// Returns the number with four significant digits.
@@ -178,6 +186,14 @@ mod tests {
         assert!(histogram.edges[20] < 1000.0);
         assert!((histogram.reference.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         assert!(cells(&left, &right, 0).unwrap().shares().iter().all(|it| (it.current - 0.1).abs() < 0.01));
+    }
+
+    #[test]
+    fn large_whole_numbers_are_shown_in_full() {
+        let points: Vec<Point> = (0..100).map(|it| (9_007_199_254_740_000.0 + f64::from(it), 1)).collect();
+        let names = cells(&points, &points, 0).unwrap().names;
+        assert_eq!(names[1], "9007199254740010 to 9007199254740020");
+        assert_eq!((shown(-1e300), shown(12_345.5), shown(12.0)), ("-1.000e300".into(), "12346".into(), "12".into()));
     }
 
     #[test]

@@ -371,7 +371,7 @@ fn lists_of_any_length_are_compared_where_they_have_one() {
     assert_eq!(codes(&report), []);
     assert_eq!(
         report.gaps[0].why,
-        "the current rows have lists of 6 numbers and lists of 8 numbers, and lists are compared that have one length; give all rows lists of one length, or columns with numbers about them"
+        "the current rows have lists of 6 and 8 numbers, and lists are compared that have one length; give all rows lists of one length, or columns with numbers about them"
     );
     let report = run(json!({ "predictions": false }), &lengths([8, 8]), &lengths([6, 6]));
     assert_eq!(codes(&report), [("MW-D004", "x")]);
@@ -381,7 +381,7 @@ fn lists_of_any_length_are_compared_where_they_have_one() {
     let whole = lengths([8, 6]);
     (0..200).for_each(|it| probe.update(&(), Role::Current, &whole.slice(it, 1)).unwrap());
     let report = probe.evaluate(&()).unwrap();
-    assert!(report.gaps[0].why.starts_with("the current rows have lists of 6 numbers and lists of 8 numbers"));
+    assert!(report.gaps[0].why.starts_with("the current rows have lists of 6 and 8 numbers"));
     let mut words = ListBuilder::new(StringBuilder::new());
     (0..60).for_each(|_| words.append_value([Some("a")]));
     let words: ArrayRef = Arc::new(words.finish());

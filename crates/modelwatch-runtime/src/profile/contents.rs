@@ -76,8 +76,9 @@ pub struct ColumnContents {
     pub standard_deviation: Option<f64>,
     /// Minimum, quartiles and maximum of the finite numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub quartiles: Option<[f64; 5]>,
-    /// The greatest relative error of the inner quartiles, and of every number that is kept.
+    pub quartiles: Option<[Quantity; 5]>,
+    /// The greatest relative error of the inner quartiles, and of every number that is kept; of minimum and maximum, too, where there are whole
+    /// numbers that a float cannot hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_error: Option<f64>,
     /// The most frequent categories that are kept, with their counts.
@@ -95,6 +96,16 @@ pub struct ColumnContents {
     /// The first and the last time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<[String; 2]>,
+}
+
+/// A number of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// A whole one, which a float may not hold.
+    Whole(i128),
+    /// Any other.
+    Real(f64),
 }
 
 /// A number of different values.
@@ -147,17 +158,31 @@ fn contents((group, name): &Key, column: &Column) -> ColumnContents {
 fn numbers(res: &mut ColumnContents, numbers: &Numeric, description: Option<&Description>) {
     res.not_a_number = numbers.n_nan().saturating_sub(res.missing);
     res.infinite = numbers.n_infinite();
-    let points = numbers.points();
-    let exact = (numbers.relative_error() == 0.0).then_some(points.len() as u64);
-    res.distinct = distinct(exact, description);
-    if let (Some((min, max)), Ok(inner)) = (numbers.range(), quantiles(&points, &[0.25, 0.5, 0.75])) {
-        res.quartiles = Some([min, inner[0].clamp(min, max), inner[1].clamp(min, max), inner[2].clamp(min, max), max]);
+    res.distinct = distinct(numbers.n_distinct(), description);
+    res.quartiles = quartiles(numbers);
+    if res.quartiles.is_some() {
         res.relative_error = Some(numbers.relative_error()).filter(|it| it.is_finite());
     }
     if let Some(it) = description {
         res.mean = it.moments.mean().ok();
         res.standard_deviation = it.moments.standard_deviation(1).ok();
     }
+}
+
+fn quartiles(numbers: &Numeric) -> Option<[Quantity; 5]> {
+    const LEVELS: [f64; 3] = [0.25, 0.5, 0.75];
+    let (min, max) = numbers.range()?;
+    let Some(whole) = numbers.whole_points() else {
+        let inner = quantiles(&numbers.points(), &LEVELS).ok()?;
+        let inner = |at: usize| inner[at].clamp(min, max);
+        return Some([min, inner(0), inner(1), inner(2), max].map(Quantity::Real));
+    };
+    // As distances from the least, so that a float holds them where it can.
+    let (first, last) = (whole.first()?.0, whole.last()?.0);
+    let distances: Vec<_> = whole.iter().map(|it| ((it.0 - first) as f64, it.1)).collect();
+    let inner = quantiles(&distances, &LEVELS).ok()?;
+    let inner = |at: usize| first + inner[at].round() as i128;
+    Some([first, inner(0), inner(1), inner(2), last].map(Quantity::Whole))
 }
 
 fn categories(res: &mut ColumnContents, counts: &CategoryCounts, description: Option<&Description>) {

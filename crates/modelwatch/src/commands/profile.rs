@@ -12,7 +12,7 @@ use modelwatch_config::{self as config, Pipeline};
 use modelwatch_runtime::{
     Event,
     data::Dataset,
-    profile::{self, ColumnContents, Outputs, ProfileContents, ProfileError, Request, Settings, Stored},
+    profile::{self, ColumnContents, Outputs, ProfileContents, ProfileError, Quantity, Request, Settings, Stored},
 };
 
 use super::{
@@ -167,6 +167,7 @@ fn human(profile: &ProfileContents) -> String {
 
 fn row(column: &ColumnContents) -> Vec<Cell> {
     let number = |it: Option<f64>| Cell::new(it.map(short).unwrap_or_default());
+    let quantity = |it: Option<Quantity>| Cell::new(it.map(shown).unwrap_or_default());
     let quartile = |at: usize| column.quartiles.map(|it| it[at]);
     let distinct = column.distinct.map(|it| {
         let about = if it.relative_error > 0.0 { "~" } else { "" };
@@ -174,7 +175,7 @@ fn row(column: &ColumnContents) -> Vec<Cell> {
     });
     let (first, last) = match &column.times {
         Some([first, last]) => (Cell::new(first), Cell::new(last)),
-        None => (number(quartile(0)), number(quartile(4))),
+        None => (quantity(quartile(0)), quantity(quartile(4))),
     };
     let missing = column.missing + column.not_a_number + column.infinite;
     vec![
@@ -185,7 +186,7 @@ fn row(column: &ColumnContents) -> Vec<Cell> {
         number(column.mean),
         number(column.standard_deviation),
         first,
-        number(quartile(2)),
+        quantity(quartile(2)),
         last,
         Cell::new(column.categories.first().map(|it| mostly(it, column.rows)).unwrap_or_default()),
     ]
@@ -199,6 +200,17 @@ fn mostly((name, count): &(String, u64), rows: u64) -> String {
 
 fn share(count: u64, rows: u64) -> String {
     format!("{} %", short(100.0 * count as f64 / rows as f64))
+}
+
+/// Whole numbers in full, and others with four significant digits.
+fn shown(it: Quantity) -> String {
+    /// From here on, not every whole number is one of 64 bits.
+    const GREATEST: f64 = 1.8e19;
+    match it {
+        Quantity::Whole(it) => it.to_string(),
+        Quantity::Real(it) if it.fract() == 0.0 && it.abs() < GREATEST => format!("{it:.0}"),
+        Quantity::Real(it) => short(it),
+    }
 }
 
 /// A number with four significant digits.

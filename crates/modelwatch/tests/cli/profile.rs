@@ -57,6 +57,35 @@ fn a_profile_is_made_and_shown() {
 }
 
 #[test]
+fn whole_numbers_beyond_floats_are_shown_as_they_are() {
+    let project = Project::new();
+    // Of each 1,024 that follow each other a float holds one.
+    let rows: String = (0..1243u64).map(|it| format!("{},{it}\n", (1u64 << 62) + it)).collect();
+    project.write("data.csv", &format!("id,place\n{rows}"));
+    let column = |budget: &str| -> Value {
+        let made = call(&project, &["profile", "data.csv", "-o", "ref.mwp", "--budget", budget, "--quiet"]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        let shown = call(&project, &["profile", "show", "ref.mwp", "--format", "json"]);
+        let contents: Value = serde_json::from_str(&shown.out).unwrap();
+        contents["columns"].as_array().unwrap().iter().find(|it| it["name"] == "id").unwrap().clone()
+    };
+    let whole = column("2000");
+    assert_eq!(whole["distinct"], serde_json::json!({ "value": 1243, "relative_error": 0.0 }));
+    let base = 1u64 << 62;
+    // Between two numbers, the nearest one.
+    assert_eq!(whole["quartiles"], serde_json::json!([base, base + 311, base + 621, base + 932, base + 1242]));
+    assert_eq!(whole["relative_error"], 0.0);
+    let shown = call(&project, &["profile", "show", "ref.mwp"]).out;
+    assert!(shown.contains(" 4611686018427387904 ") && shown.contains(" 4611686018427389146"), "{shown}");
+    let some = column("100");
+    let (n, error) =
+        (some["distinct"]["value"].as_f64().unwrap(), some["distinct"]["relative_error"].as_f64().unwrap());
+    assert!(error > 0.0 && (n / 1243.0 - 1.0).abs() < 4.0 * error, "{n} {error}");
+    let median = some["quartiles"][2].as_u64().unwrap();
+    assert!(median.abs_diff(base + 621) <= 16 && some["relative_error"].as_f64().unwrap() > 0.0, "{some}");
+}
+
+#[test]
 fn parts_merge_to_the_profile_of_the_whole() {
     let project = Project::new();
     let (first, second) = (csv(0), csv(12));

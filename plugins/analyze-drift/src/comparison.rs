@@ -165,10 +165,10 @@ pub(crate) enum Detail {
     },
     /// Of categories.
     Categorical {
-        /// The statistic of the chi-squared test.
-        chi2_statistic: f64,
-        /// Its p-value.
-        chi2_p_value: f64,
+        /// The chi-squared statistic that was tested; none where no table with two cells is left.
+        chi2_statistic: Option<f64>,
+        /// The p-value of the chi-squared distribution; none where rows were dealt, as categories are rare.
+        chi2_p_value: Option<f64>,
         /// Whether all rows fell into one cell, so that nothing was tested.
         is_untested: bool,
     },
@@ -192,8 +192,7 @@ pub(crate) struct Unseen {
 impl Part {
     /// Returns whether the difference is large enough to matter; one that cannot be measured is.
     pub(crate) fn is_large(&self) -> bool {
-        let effect = self.score.effect;
-        self.peer.map_or(effect.value.is_nan() || effect.value >= effect.least, PeerScore::is_drift)
+        self.peer.map_or_else(|| self.score.effect.is_large(), PeerScore::is_drift)
     }
 
     /// Returns the p-value by which the part is judged; `None` where another tool's rule decides.

@@ -3,7 +3,10 @@
 use modelwatch_stats::{
     categories::{AlignedCounts, CategoryCounts, align},
     peers::Categories,
-    two_sample::{LogBase, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon, least_category_p, psi},
+    two_sample::{
+        LogBase, PermutedChi2, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon, least_category_p,
+        psi,
+    },
 };
 
 use crate::{
@@ -38,16 +41,23 @@ pub(crate) fn compare_categories(
     let (n, m) = totals(&aligned);
     check_size(config, [n, m])?;
     let others = others(&aligned);
-    let (left, right) = table(&aligned, &others);
-    let chi2 = chi2_contingency_with(&left, &right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
+    let pooling = pooling(&aligned, &others);
     let all = with_others(&aligned, &others);
+    let (left, right) = pooled(&pooling, &all);
     // Rows of equal weights are worth as many as there are.
     let is_weighted = weighted.is_some() && {
         let rows = align(reference.rows, current.rows);
         (&rows.reference, &rows.current) != (&aligned.reference, &aligned.current)
     };
     let tables = Tables { large: (&left, &right), all: (&all.0, &all.1), is_weighted };
-    let score = score_categories(method, &config.min_effect, tables)?;
+    let mut score = score_categories(method, &config.min_effect, tables)?;
+    if let Some(it) = weighted.as_ref().filter(|_| is_weighted) {
+        let all = with_others(it, &in_groups(it, others.len()));
+        let large = pooled(&pooling, &all);
+        let of_weights = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), is_weighted };
+        score.describe_categories(method, &config.min_effect, of_weights)?;
+    }
+    let (chi2_statistic, chi2_p_value) = chi2(method, tables)?;
     let cells = match &weighted {
         None => cells(&aligned, &others),
         Some(it) => cells(it, &in_groups(it, others.len())),
@@ -64,12 +74,28 @@ pub(crate) fn compare_categories(
         has_one_value,
         score,
         detail: Detail::Categorical {
-            chi2_statistic: chi2.statistic,
-            chi2_p_value: chi2.p_value,
+            chi2_statistic,
+            chi2_p_value,
             is_untested: !has_one_value && is_hopeless(config, method, tables),
         },
         cells,
     })
+}
+
+/// Returns the chi-squared statistic that is tested, and its p-value, as far as there are such.
+fn chi2(method: Method, tables: Tables<'_>) -> Result<(Option<f64>, Option<f64>), String> {
+    let (left, right) = tables.large;
+    if tables.is_of_all(method) && tables.has_rare() && tables.n_categories() > 2 {
+        // Rows are dealt, and what comes of that is a part of the p-value of the column.
+        if let Ok(dealt) = PermutedChi2::new(tables.all.0, tables.all.1) {
+            return Ok((Some(dealt.statistic()), None));
+        }
+    }
+    if left.len() < 2 {
+        return Ok((None, None));
+    }
+    let test = chi2_contingency_with(left, right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
+    Ok((Some(test.statistic), Some(test.p_value)))
 }
 
 fn peer(
@@ -154,48 +180,55 @@ fn with_others(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec
     known.chain(others.iter().copied()).unzip()
 }
 
-/// Returns the large table: all categories where few are rare (Cochran 1954), otherwise the frequent ones with all others in one cell.
+/// Returns which categories share a cell of the large table, by their places and those of the others after them: all by themselves where few
+/// are rare (Cochran 1954), otherwise the frequent ones, and all others in one cell.
 ///
 /// Many rare categories would make the statistic far from chi-squared distributed, and call columns drifted that are not.
-fn table(aligned: &AlignedCounts, others: &[(u64, u64)]) -> (Vec<u64>, Vec<u64>) {
+fn pooling(aligned: &AlignedCounts, others: &[(u64, u64)]) -> Vec<Vec<usize>> {
     let share = smaller_share(aligned);
     let expected = |it: (u64, u64)| (it.0 as f64 + it.1 as f64) * share;
     let known = aligned.reference.iter().copied().zip(aligned.current.iter().copied());
-    // One cell of all others is not a frequent category, however large.
-    let (mut rest, groups) = match others {
-        [all] => (*all, &[][..]),
-        _ => ((0, 0), others),
+    let n_known = aligned.reference.len();
+    let rows: Vec<(u64, u64)> = known.chain(others.iter().copied()).collect();
+    let sum = |places: &[usize]| {
+        places
+            .iter()
+            .fold((0u64, 0u64), |sum, at| (sum.0.saturating_add(rows[*at].0), sum.1.saturating_add(rows[*at].1)))
     };
-    let all: Vec<(u64, u64)> = known.clone().chain(groups.iter().copied()).filter(|it| *it != (0, 0)).collect();
-    let n_rare = all.iter().filter(|it| expected(**it) < MIN_EXPECTED).count();
-    let has_few = n_rare as f64 <= MAX_RARE * all.len() as f64 && all.iter().all(|it| expected(*it) >= LEAST_EXPECTED);
-    if has_few && rest == (0, 0) {
-        return all.into_iter().unzip();
+    let both = |it: (u64, u64)| it.0.saturating_add(it.1);
+    // One cell of all others is not a frequent category, however large.
+    let n_single = if others.len() == 1 { n_known } else { rows.len() };
+    let mut rest: Vec<usize> = (n_single..rows.len()).collect();
+    let all: Vec<usize> = (0..n_single).filter(|it| rows[*it] != (0, 0)).collect();
+    let n_rare = all.iter().filter(|it| expected(rows[**it]) < MIN_EXPECTED).count();
+    let has_few =
+        n_rare as f64 <= MAX_RARE * all.len() as f64 && all.iter().all(|it| expected(rows[*it]) >= LEAST_EXPECTED);
+    if has_few && sum(&rest) == (0, 0) {
+        return all.into_iter().map(|it| vec![it]).collect();
     }
-    let mut frequent = Vec::new();
-    for row in known.chain(groups.iter().copied()) {
-        if expected(row) >= MIN_EXPECTED {
-            frequent.push(row);
-        } else {
-            rest = (rest.0.saturating_add(row.0), rest.1.saturating_add(row.1));
-        }
+    let (frequent, rare): (Vec<usize>, Vec<usize>) = (0..n_single).partition(|it| expected(rows[*it]) >= MIN_EXPECTED);
+    rest.extend(rare);
+    let mut cells: Vec<Vec<usize>> = frequent.into_iter().map(|it| vec![it]).collect();
+    if expected(sum(&rest)) >= MIN_EXPECTED || cells.is_empty() {
+        cells.push(rest);
+    } else if let Some(least) = cells.iter_mut().min_by_key(|it| both(sum(it))) {
+        least.extend(rest);
     }
-    let both = |it: &(u64, u64)| it.0.saturating_add(it.1);
-    if expected(rest) >= MIN_EXPECTED || frequent.is_empty() {
-        frequent.push(rest);
-    } else if let Some(least) = frequent.iter_mut().min_by_key(|it| both(it)) {
-        *least = (least.0.saturating_add(rest.0), least.1.saturating_add(rest.1));
-    }
-    if let [all] = frequent[..] {
+    if let [all] = &cells[..] {
         // The most frequent category against all others, which Fisher's test can take however few they are.
-        let known = aligned.reference.iter().copied().zip(aligned.current.iter().copied());
-        let most = known.max_by_key(both).unwrap_or(all);
-        let others = (all.0 - most.0, all.1 - most.1);
-        if both(&others) > 0 {
-            frequent = vec![most, others];
+        let most = (0..n_known).max_by_key(|it| both(rows[*it]));
+        if let Some(most) = most.filter(|it| both(sum(all)) > both(rows[*it])) {
+            let others = (0..rows.len()).filter(|it| *it != most).collect();
+            cells = vec![vec![most], others];
         }
     }
-    frequent.into_iter().unzip()
+    cells
+}
+
+/// Returns the large table, given the counts of all categories and of the others after them.
+fn pooled(pooling: &[Vec<usize>], all: &(Vec<u64>, Vec<u64>)) -> (Vec<u64>, Vec<u64>) {
+    let sum = |counts: &[u64], places: &[usize]| places.iter().fold(0u64, |sum, it| sum.saturating_add(counts[*it]));
+    pooling.iter().map(|places| (sum(&all.0, places), sum(&all.1, places))).unzip()
 }
 
 /// Returns whether no counts with the same sums could be significant.
@@ -304,12 +337,33 @@ mod tests {
         compare_categories(&Config::default(), Method::Auto, None, reference, current).unwrap()
     }
 
+    fn large(aligned: &AlignedCounts) -> (Vec<u64>, Vec<u64>) {
+        let others = others(aligned);
+        pooled(&pooling(aligned, &others), &with_others(aligned, &others))
+    }
+
+    #[test]
+    fn the_statistic_is_that_which_was_tested() {
+        // Each of 40 categories has two rows of one role; none is frequent.
+        let names: Vec<String> = (0..40).map(|it| format!("n{it}")).collect();
+        let half = |from: usize| names.iter().skip(from).step_by(2).map(|it| (it.as_str(), 2)).collect::<Vec<_>>();
+        let chi2 = |part: &Part| match part.detail {
+            Detail::Categorical { chi2_statistic, chi2_p_value, .. } => (chi2_statistic, chi2_p_value),
+            Detail::Numeric { .. } => panic!("they are categories"),
+        };
+        // Every cell has 2 rows where 1 is expected, or none.
+        assert_eq!(chi2(&compare(&half(0), &half(1))), (Some(80.0), None));
+        assert_eq!(chi2(&compare(&[("a", 50)], &[("a", 40)])), (None, None));
+        let (statistic, p_value) = chi2(&compare(&[("a", 50), ("b", 50)], &[("a", 40), ("b", 60)]));
+        assert!((statistic.unwrap() - 1.636_363).abs() < 1e-6 && p_value.unwrap() > 0.2);
+    }
+
     #[test]
     fn rare_categories_share_a_cell() {
         let aligned = align(&of(&[("a", 90), ("b", 7), ("c", 3)]), &of(&[("a", 80), ("d", 20)]));
-        assert_eq!(table(&aligned, &others(&aligned)), (vec![90, 0, 10], vec![80, 20, 0]));
+        assert_eq!(large(&aligned), (vec![90, 0, 10], vec![80, 20, 0]));
         let aligned = align(&of(&[("a", 990), ("b", 7), ("c", 3)]), &of(&[("a", 95), ("b", 5)]));
-        assert_eq!(table(&aligned, &others(&aligned)), (vec![990, 10], vec![95, 5]));
+        assert_eq!(large(&aligned), (vec![990, 10], vec![95, 5]));
     }
 
     #[test]

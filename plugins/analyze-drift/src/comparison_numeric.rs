@@ -54,8 +54,12 @@ pub(crate) fn compare_numbers(
     };
     let tested = samples(alike).map_err(|e| e.to_string())?;
     let weighted = weighted.map(samples).transpose().map_err(|e| e.to_string())?;
-    let score = score_numbers(method, &config.min_effect, &tested.pair())
-        .map_err(|e| format!("`{}` has no answer: {}", method.name(), e.reason))?;
+    let no_answer = |e: Undefined| format!("`{}` has no answer: {}", method.name(), e.reason);
+    let mut score = score_numbers(method, &config.min_effect, &tested.pair()).map_err(no_answer)?;
+    if let Some(it) = &weighted {
+        let described = score.describe_numbers(method, &config.min_effect, &it.pair(), &tested.pair());
+        described.map_err(no_answer)?;
+    }
     let shown = weighted.as_ref().unwrap_or(&tested);
     let Paired { reference: left, current: right, is_rounded, .. } = &shown.paired;
     let shares = shown.cells.shares();

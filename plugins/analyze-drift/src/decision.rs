@@ -5,6 +5,7 @@ use modelwatch_stats::multiple::{benjamini_hochberg, holm};
 use crate::{
     comparison::{Comparison, Constant, Outcome, Part, compare},
     config::{Config, Correction},
+    scores::reaches,
     side::Kept,
 };
 
@@ -78,7 +79,7 @@ pub(crate) fn judge(config: &Config, comparisons: Vec<Comparison>) -> Vec<Decisi
     {
         let leading = leading.map_or(0, |it| it.0);
         let is_significant = |p: Option<f64>| p.is_some_and(|it| it <= config.alpha());
-        let is_missing_large = comparison.missing_effect() >= config.min_effect.missing;
+        let is_missing_large = reaches(comparison.missing_effect(), config.min_effect.missing);
         let part = comparison.parts().get(leading);
         let is_constant_news = is_significant(p_value);
         let mut decision = Decision {

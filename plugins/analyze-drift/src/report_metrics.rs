@@ -247,8 +247,8 @@ fn part_metrics(part: &Part, labels: &Labels, n: u64, res: &mut Vec<Metric>) {
             push("wasserstein_normed", *wasserstein_normed);
         }
         Detail::Categorical { chi2_statistic, chi2_p_value, .. } => {
-            push("chi2_statistic", *chi2_statistic);
-            push("chi2_p_value", *chi2_p_value);
+            chi2_statistic.iter().for_each(|it| push("chi2_statistic", *it));
+            chi2_p_value.iter().for_each(|it| push("chi2_p_value", *it));
         }
     }
     push("psi", part.psi);

@@ -134,24 +134,46 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
         Method::Ks => omnibus.ks,
         _ => Test { statistic: omnibus.ks.statistic, p_value: omnibus.p_value },
     };
-    let effect = match method {
+    let effect = size_of_numbers(method, least, pair, pair)?;
+    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: Some(omnibus.ks) })
+}
+
+/// Returns the size of a difference of numbers, given as well the rows that count alike, which say what is an outlier and what is a unit.
+///
+/// # Errors
+/// Why it does not exist.
+fn size_of_numbers(
+    method: Method,
+    least: &MinEffect,
+    pair: &NumberPair<'_>,
+    alike: &NumberPair<'_>,
+) -> Result<Size, Undefined> {
+    let pulled_in = || -> Result<(Vec<Point>, Vec<Point>), Undefined> {
+        let (left, right) = winsorize(alike.reference, alike.current)?;
+        let ends = || left.first().into_iter().chain(right.first()).chain(left.last()).chain(right.last());
+        let (low, high) =
+            ends().fold((f64::INFINITY, f64::NEG_INFINITY), |it, (value, _)| (it.0.min(*value), it.1.max(*value)));
+        let of = |points: &[Point]| points.iter().map(|it| (it.0.clamp(low, high), it.1)).collect();
+        Ok((of(pair.reference), of(pair.current)))
+    };
+    Ok(match method {
         Method::Wasserstein => {
-            let unit = robust_deviation(left)?;
-            let (left, right) = winsorize(left, right)?;
+            let unit = robust_deviation(alike.reference)?;
+            let (left, right) = pulled_in()?;
             let effect = if unit > 0.0 { wasserstein_effect(&left, &right, unit, LEVEL).ok() } else { None };
             // From a constant, every distance is infinitely many deviations, and so is one that is beyond all numbers.
             let distance = if effect.is_some() { 0.0 } else { wasserstein(&left, &right).unwrap_or(f64::INFINITY) };
             Size::new("normed Wasserstein distance", effect, distance, least.wasserstein)
         }
         Method::Energy => {
-            let unit = robust_deviation(left)?;
-            let (left, right) = winsorize(left, right)?;
+            let unit = robust_deviation(alike.reference)?;
+            let (left, right) = pulled_in()?;
             let value = energy(&left, &right)?;
             let value = if value == 0.0 { 0.0 } else { value / unit.sqrt() };
             Size { value, name: "normed energy distance", interval: None, least: least.energy }
         }
         Method::Mmd => {
-            let value = discrepancy(left, right, robust_deviation(left)?)?;
+            let value = discrepancy(pair.reference, pair.current, robust_deviation(alike.reference)?)?;
             Size { value, name: "maximum mean discrepancy", interval: None, least: least.mmd }
         }
         _ => match cell_size(method, least, pair.cells)? {
@@ -161,8 +183,46 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
                 Size::new("Kolmogorov-Smirnov statistic", Some(effect), effect.value, least.ks)
             }
         },
-    };
-    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: Some(omnibus.ks) })
+    })
+}
+
+impl Score {
+    /// Puts what the weighted shares give in the place of what rows that count alike give, which are as many whole ones: the tests and the
+    /// width of the interval stay theirs.
+    ///
+    /// # Errors
+    /// Why there is no such size.
+    pub(crate) fn describe_numbers(
+        &mut self,
+        method: Method,
+        least: &MinEffect,
+        weighted: &NumberPair<'_>,
+        alike: &NumberPair<'_>,
+    ) -> Result<(), Undefined> {
+        self.effect.move_to(method, size_of_numbers(method, least, weighted, alike)?.value);
+        if let Some(ks) = &mut self.ks {
+            ks.statistic = ks_effect_of(weighted.levels, LEVEL)?.value;
+        }
+        Ok(())
+    }
+
+    /// As [`Score::describe_numbers`], of categories by their weights.
+    ///
+    /// # Errors
+    /// Why there is no such size.
+    pub(crate) fn describe_categories(
+        &mut self,
+        method: Method,
+        least: &MinEffect,
+        weighted: Tables<'_>,
+    ) -> Result<(), String> {
+        let size = match cell_size(method, least, weighted.all).map_err(|e| e.to_string())? {
+            Some(it) => it.value,
+            None => total_variation(method, weighted).map_err(|e| e.to_string())?.value,
+        };
+        self.effect.move_to(method, size);
+        Ok(())
+    }
 }
 
 /// Returns what one of our methods says of categories.
@@ -325,6 +385,21 @@ impl PeerScore {
 }
 
 impl Size {
+    /// Whether the difference is large enough to matter; one that cannot be measured is.
+    pub(crate) fn is_large(self) -> bool {
+        self.value.is_nan() || reaches(self.value, self.least)
+    }
+
+    fn move_to(&mut self, method: Method, value: f64) {
+        let has_end = !matches!(method, Method::Psi | Method::Kl | Method::Wasserstein);
+        if let Some(it) = &mut self.interval {
+            let reach = (it.high - self.value).max(self.value - it.low);
+            it.low = (value - reach).max(0.0);
+            it.high = if has_end { (value + reach).min(1.0) } else { value + reach };
+        }
+        self.value = value;
+    }
+
     /// Without an effect the difference is infinite, unless there is none at all.
     fn new(name: &'static str, effect: Option<Effect>, difference: f64, least: f64) -> Self {
         match effect {
@@ -332,6 +407,13 @@ impl Size {
             None => Self { value: if difference == 0.0 { 0.0 } else { f64::INFINITY }, name, interval: None, least },
         }
     }
+}
+
+/// Returns whether an effect is as large as the least that matters, where both may carry rounding errors: a difference of shares that is 0.1
+/// has other last bits than 0.1, and which ones depends on the shares.
+pub(crate) fn reaches(effect: f64, least: f64) -> bool {
+    const ROUNDING: f64 = 16.0 * f64::EPSILON;
+    effect >= least - ROUNDING * least.max(1.0)
 }
 
 /// Returns the total variation distance: where rare categories are looked at, of all, less what chance makes of them.

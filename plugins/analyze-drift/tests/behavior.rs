@@ -500,6 +500,27 @@ fn tests_of_numbers_find_what_they_are_for() {
 }
 
 #[test]
+fn an_effect_of_just_the_least_is_one_whatever_its_last_bits_are() {
+    let flags = |ones: usize| -> (ArrayRef, ArrayRef) {
+        let is_one = |row: usize| row < ones;
+        let numbers = Float64Array::from_iter_values((0..1000).map(|row| f64::from(u8::from(is_one(row)))));
+        let names = StringArray::from_iter_values((0..1000).map(|row| if is_one(row) { "yes" } else { "no" }));
+        (Arc::new(numbers), Arc::new(names))
+    };
+    let of = |ones: usize| {
+        let (numbers, names) = flags(ones);
+        features(vec![("number", numbers), ("name", names)])
+    };
+    let config = json!({ "min_effect": { "ks": 0.1, "chi2": 0.1 }, "predictions": false });
+    for ones in (18..=882).step_by(18) {
+        let found = codes(&run(config.clone(), &of(ones), &of(ones + 100))).len();
+        assert_eq!(found, 2, "{ones} and {} of 1,000", ones + 100);
+        let report = run(config.clone(), &of(ones), &of(ones + 99));
+        assert_eq!(codes(&report), [], "{ones} and {} of 1,000", ones + 99);
+    }
+}
+
+#[test]
 fn other_tools_numbers_are_judged_by_their_own_rules() {
     let report = |config: serde_json::Value, id: &str| {
         let mut probe = open(config);

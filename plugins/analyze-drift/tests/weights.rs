@@ -231,13 +231,29 @@ fn distances_are_those_of_the_weighted_shares() {
     let (reference, current) = (of((980, 1.0), (20, 1.0)), of((30, 49.0), (30, 1.0)));
     let report = run(json!({}), &without_weights(&reference), &batch(&current));
     for column in ["x", "name"] {
-        for distance in ["psi", "jensen_shannon"] {
+        for distance in ["psi", "jensen_shannon", "effect"] {
             let found = of_column(&report, distance, column).unwrap();
             assert!(found.abs() < 1e-9, "{distance} of {column}: {found}");
         }
     }
-    assert!(of_column(&report, "wasserstein", "x").unwrap().abs() < 1e-9);
+    for distance in ["wasserstein", "ks_statistic"] {
+        assert!(of_column(&report, distance, "x").unwrap().abs() < 1e-9, "{distance}");
+    }
     assert_eq!(codes(&report), []);
+    // What is tested are whole rows, as many as they are worth; what is told are the weighted shares: 0.6 of the current rows are 1.
+    let current = of((70, 1.0), (35, 3.0));
+    for method in ["auto", "total-variation", "wasserstein"] {
+        let report = run(json!({ "method": method }), &without_weights(&reference), &batch(&current));
+        let unit = if method == "wasserstein" { 0.14 } else { 1.0 };
+        for column in if method == "wasserstein" { vec!["x"] } else { vec!["x", "name"] } {
+            let metric =
+                report.metrics.iter().find(|it| it.name == "effect" && it.labels.values().any(|it| it == column));
+            let metric = metric.unwrap();
+            assert!((metric.value * unit - 0.58).abs() < 1e-9, "{method}, {column}: {metric:?}");
+            let interval = metric.interval.as_ref().unwrap();
+            assert!(interval.low < metric.value - 0.05 && metric.value + 0.05 < interval.high, "{method}: {metric:?}");
+        }
+    }
 }
 
 #[test]

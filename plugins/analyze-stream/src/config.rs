@@ -18,7 +18,7 @@ use crate::detector::{
 pub struct Config {
     /// How changes are found: `adwin`, `ddm`, `eddm`, `hddm-a`, `hddm-w`, `page-hinkley`, `kswin` or `cusum`. `adwin`, `hddm-a` and
     /// `hddm-w` bound how often they are wrong; at the settings that the field gives them, the others report a change every few hundred to
-    /// some ten thousand values where there is none.
+    /// some ten thousand values where there is none, and `cusum` more often where tails are heavy.
     pub detector: DetectorName,
     /// What is watched: `columns`, `predictions`, `errors`, `loss`. Without it: the errors with `ddm`, `eddm`, `hddm-a` and `hddm-w`, which
     /// are made for them, and the columns with all others.

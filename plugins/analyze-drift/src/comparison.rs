@@ -167,7 +167,7 @@ pub(crate) enum Detail {
     Categorical {
         /// The chi-squared statistic that was tested; none where no table with two cells is left.
         chi2_statistic: Option<f64>,
-        /// The p-value of the chi-squared distribution; none where rows were dealt, as categories are rare.
+        /// The p-value of the chi-squared distribution; none where rows were dealt, as no category is frequent.
         chi2_p_value: Option<f64>,
         /// Whether all rows fell into one cell, so that nothing was tested.
         is_untested: bool,

@@ -57,7 +57,9 @@ pub(crate) fn compare_categories(
         let of_weights = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), is_weighted };
         score.describe_categories(method, &config.min_effect, of_weights)?;
     }
-    let (chi2_statistic, chi2_p_value) = chi2(method, tables)?;
+    let has_no_frequent =
+        !(0..all.0.len()).any(|it| (all.0[it] as f64 + all.1[it] as f64) * smaller_share(&aligned) >= MIN_EXPECTED);
+    let (chi2_statistic, chi2_p_value) = chi2(method, tables, has_no_frequent)?;
     let cells = match &weighted {
         None => cells(&aligned, &others),
         Some(it) => cells(it, &in_groups(it, others.len())),
@@ -83,15 +85,16 @@ pub(crate) fn compare_categories(
 }
 
 /// Returns the chi-squared statistic that is tested, and its p-value, as far as there are such.
-fn chi2(method: Method, tables: Tables<'_>) -> Result<(Option<f64>, Option<f64>), String> {
+fn chi2(method: Method, tables: Tables<'_>, has_no_frequent: bool) -> Result<(Option<f64>, Option<f64>), String> {
     let (left, right) = tables.large;
-    if tables.is_of_all(method) && tables.has_rare() && tables.n_categories() > 2 {
-        // Rows are dealt, and what comes of that is a part of the p-value of the column.
+    if has_no_frequent && tables.is_of_all(method) && tables.n_categories() > 2 {
+        // Rows are dealt, and what comes of that is a part of the p-value of the column. The table is that of one category alone.
         if let Ok(dealt) = PermutedChi2::new(tables.all.0, tables.all.1) {
             return Ok((Some(dealt.statistic()), None));
         }
     }
-    if left.len() < 2 {
+    // A single category is no difference.
+    if left.len() < 2 && tables.n_categories() > 1 {
         return Ok((None, None));
     }
     let test = chi2_contingency_with(left, right, Yates::TwoByTwo).map_err(|e| e.to_string())?;
@@ -353,7 +356,7 @@ mod tests {
         };
         // Every cell has 2 rows where 1 is expected, or none.
         assert_eq!(chi2(&compare(&half(0), &half(1))), (Some(80.0), None));
-        assert_eq!(chi2(&compare(&[("a", 50)], &[("a", 40)])), (None, None));
+        assert_eq!(chi2(&compare(&[("a", 50)], &[("a", 40)])), (Some(0.0), Some(1.0)));
         let (statistic, p_value) = chi2(&compare(&[("a", 50), ("b", 50)], &[("a", 40), ("b", 60)]));
         assert!((statistic.unwrap() - 1.636_363).abs() < 1e-6 && p_value.unwrap() > 0.2);
     }

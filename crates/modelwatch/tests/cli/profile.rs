@@ -63,9 +63,10 @@ fn whole_numbers_beyond_floats_are_shown_as_they_are() {
     let rows: String = (0..1243u64).map(|it| format!("{},{it}\n", (1u64 << 62) + it)).collect();
     project.write("data.csv", &format!("id,place\n{rows}"));
     let column = |budget: &str| -> Value {
-        let made = call(&project, &["profile", "data.csv", "-o", "ref.mwp", "--budget", budget, "--quiet"]);
+        let file = format!("{budget}.mwp");
+        let made = call(&project, &["profile", "data.csv", "-o", &file, "--budget", budget, "--quiet"]);
         assert_eq!(made.code, 0, "{}", made.err);
-        let shown = call(&project, &["profile", "show", "ref.mwp", "--format", "json"]);
+        let shown = call(&project, &["profile", "show", &file, "--format", "json"]);
         let contents: Value = serde_json::from_str(&shown.out).unwrap();
         contents["columns"].as_array().unwrap().iter().find(|it| it["name"] == "id").unwrap().clone()
     };
@@ -75,7 +76,7 @@ fn whole_numbers_beyond_floats_are_shown_as_they_are() {
     // Between two numbers, the nearest one.
     assert_eq!(whole["quartiles"], serde_json::json!([base, base + 311, base + 621, base + 932, base + 1242]));
     assert_eq!(whole["relative_error"], 0.0);
-    let shown = call(&project, &["profile", "show", "ref.mwp"]).out;
+    let shown = call(&project, &["profile", "show", "2000.mwp"]).out;
     assert!(shown.contains(" 4611686018427387904 ") && shown.contains(" 4611686018427389146"), "{shown}");
     let some = column("100");
     let (n, error) =

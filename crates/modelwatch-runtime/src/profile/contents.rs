@@ -165,7 +165,11 @@ fn numbers(res: &mut ColumnContents, numbers: &Numeric, description: Option<&Des
     }
     if let Some(it) = description {
         res.mean = it.moments.mean().ok();
-        res.standard_deviation = it.moments.standard_deviation(1).ok();
+        // Neighbors that a float cannot tell apart do not differ by its moments.
+        res.standard_deviation = match numbers.whole_points() {
+            Some(whole) => deviation(&whole),
+            None => it.moments.standard_deviation(1).ok(),
+        };
     }
 }
 
@@ -183,6 +187,16 @@ fn quartiles(numbers: &Numeric) -> Option<[Quantity; 5]> {
     let inner = quantiles(&distances, &LEVELS).ok()?;
     let inner = |at: usize| first + inner[at].round() as i128;
     Some([first, inner(0), inner(1), inner(2), last].map(Quantity::Whole))
+}
+
+/// Returns the standard deviation of whole numbers, of a sample.
+fn deviation(whole: &[(i128, u64)]) -> Option<f64> {
+    let first = whole.first()?.0;
+    let distances = || whole.iter().map(|it| ((it.0 - first) as f64, it.1 as f64));
+    let n: f64 = distances().map(|it| it.1).sum();
+    let mean = distances().map(|(value, count)| value * count).sum::<f64>() / n;
+    let squares: f64 = distances().map(|(value, count)| (value - mean).powi(2) * count).sum();
+    (n > 1.0).then(|| (squares / (n - 1.0)).sqrt())
 }
 
 fn categories(res: &mut ColumnContents, counts: &CategoryCounts, description: Option<&Description>) {

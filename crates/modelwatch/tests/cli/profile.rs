@@ -76,6 +76,9 @@ fn whole_numbers_beyond_floats_are_shown_as_they_are() {
     // Between two numbers, the nearest one.
     assert_eq!(whole["quartiles"], serde_json::json!([base, base + 311, base + 621, base + 932, base + 1242]));
     assert_eq!(whole["relative_error"], 0.0);
+    // Of 0 to 1242: √(n (n + 1) / 12).
+    let deviation = (1243.0 * 1244.0 / 12.0f64).sqrt();
+    assert!((whole["standard_deviation"].as_f64().unwrap() / deviation - 1.0).abs() < 1e-12, "{whole}");
     let shown = call(&project, &["profile", "show", "2000.mwp"]).out;
     assert!(shown.contains(" 4611686018427387904 ") && shown.contains(" 4611686018427389146"), "{shown}");
     let some = column("100");

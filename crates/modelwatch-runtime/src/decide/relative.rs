@@ -212,6 +212,11 @@ fn other<'a>(
         };
         return say(Status::Fail, format!("{what} is not a number"));
     }
+    // 110 % of -20 is less than -20, while a share of 0 is 0.
+    if *factor != 1.0 && other.value < 0.0 {
+        let why = "a share of a negative value has no direction";
+        return say(Status::Fail, format!("{why}; write `{to} + x` ({to} {:.6})", other.value));
+    }
     let compared = match to {
         Reference::Baseline => paired(*factor, *offset, other, metric, report),
         Reference::Overall | Reference::Metric(_) => unpaired(*factor, *offset, other, metric, confidence),

@@ -431,11 +431,44 @@ fn mlflows_holes_are_closed() {
         ("> 101% of baseline", 0.0, Fail),
         (">= 101% of baseline", -0.1, Fail),
         (">= 101% of baseline", 0.1, Pass),
+        ("<= 110% of baseline", 0.0, Pass),
         (">= 101% of baseline with confidence 95%", 0.1, Inconclusive),
         ("not worse than 99% of baseline with confidence 95%", -0.1, Inconclusive),
     ] {
         assert_eq!(statuses("accuracy", condition, &of([candidate, 0.0])), [expected], "{candidate}, {condition}");
     }
+    assert_eq!(statuses("accuracy", ">= 100% of baseline", &of([0.0, 0.0])), [Pass]);
+}
+
+/// 110 % of a negative number is less than it, so that a worse model would pass.
+#[test]
+fn a_share_of_what_is_negative_fails() {
+    use Status::{Fail, Pass};
+    let difference = interval(-1.5, -0.5);
+    let mut report = pair("r2", Some(Better::Higher), [-24.383, -23.397], difference);
+    let slice = Metric::new("r2", -24.383).n(50).better(Some(Better::Higher)).label("slice", "a");
+    report.metrics.push(slice);
+    for (metric, condition, expected) in [
+        ("r2", ">= 110% of baseline", Fail),
+        ("r2", "<= 90% of baseline", Fail),
+        ("r2", ">= 110% of baseline with confidence 95%", Fail),
+        ("r2", "not worse than 110% of baseline", Fail),
+        ("r2", "not worse than 110% of baseline with confidence 95%", Fail),
+        ("r2[slice=a]", ">= 110% of overall", Fail),
+        ("r2", ">= baseline", Fail),
+        ("r2", ">= baseline - 1", Pass),
+        ("r2", ">= 100% of baseline - 1", Pass),
+    ] {
+        assert_eq!(statuses(metric, condition, &report), [expected], "{metric} {condition}");
+    }
+    let of =
+        |metric: &str, condition: &str| requirement(&parse(metric, condition).unwrap(), &report)[0].message.clone();
+    assert_eq!(
+        of("r2", ">= 110% of baseline"),
+        "a share of a negative value has no direction; write `baseline + x` (baseline -23.397000)"
+    );
+    let of_overall = of("r2[slice=a]", ">= 110% of overall");
+    assert!(of_overall.contains("write `overall + x`"), "{of_overall}");
 }
 
 /// TensorFlow Model Analysis computes intervals and gates on the estimate all the same; its documentation takes a relative change for

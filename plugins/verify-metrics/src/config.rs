@@ -140,13 +140,14 @@ pub enum Task {
 #[serde(rename_all = "kebab-case")]
 pub enum Scores {
     /// Several scores per row are probabilities where in all rows they are between 0 and 1 (± 0.001), scaled to add up to
-    /// 1, and logits where they are in none; where in some, it is an error, and the option has to say which. A single score
-    /// per row is a probability; where it is not between 0 and 1, log loss, Brier score and calibration error are undefined.
+    /// 1 but for those of a multi-label model, and logits where they are in none; where in some, it is an error, and the
+    /// option has to say which. A single score per row of a binary model is a probability; where it is not between 0 and 1, log loss, Brier score and calibration error are undefined.
     #[default]
     Auto,
     /// They are probabilities, scaled to add up to 1. Rows that are none make the probability metrics undefined.
     Probabilities,
-    /// They are logits: softmax, or the logistic function for a single score, is applied.
+    /// They are logits: softmax, or the logistic function for a single score and for those of a multi-label model, is
+    /// applied.
     Logits,
 }
 

@@ -20,7 +20,7 @@ use crate::{
     row::{Layout, Prediction, RowScores},
     state::State,
     summed::{Judged, SumLayout},
-    tasks::queries,
+    tasks::{multi_label, queries},
 };
 
 /// How far probabilities may be beyond 0 and 1, and their sum beyond 1.
@@ -64,6 +64,11 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
     };
     if let Some(sums) = &layout.sums {
         let judged = judge(batch, settings, sums, &models)?;
+        if settings.task == Task::MultiLabel && settings.scores == Scores::Auto {
+            for (model, (output, judged)) in models.iter().zip(&judged).enumerate() {
+                state.head.add_readings(model, multi_label::readings(output.array(), judged)?);
+            }
+        }
         let keys = if layout.is_of_documents() { Some(queries::keys(batch, settings)?) } else { None };
         for row in 0..batch.num_rows() {
             if judged.iter().any(|it| it[row] == Judged::Unlabeled) {
@@ -403,7 +408,7 @@ fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> 
             given((0.0..=1.0).contains(&score))
         }
         PerClass::All(scores) => match how {
-            Scores::Auto if scores.iter().all(|it| (-TOLERANCE..=1.0 + TOLERANCE).contains(it)) => {
+            Scores::Auto if may_be_probabilities(scores) => {
                 // Those of few digits do not add up to 1, and rounding puts some beyond 0 or 1.
                 res.extend(scores.iter().map(|it| it.clamp(0.0, 1.0)));
                 let sum: f64 = res.iter().sum();
@@ -428,6 +433,11 @@ fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> 
             }
         },
     }
+}
+
+/// Returns whether scores that the option leaves open are taken for probabilities.
+pub(crate) fn may_be_probabilities(scores: &[f64]) -> bool {
+    scores.iter().all(|it| (-TOLERANCE..=1.0 + TOLERANCE).contains(it))
 }
 
 fn softmax(scores: &[f64], res: &mut Vec<f64>) {

@@ -378,3 +378,25 @@ fn queries_that_a_metric_leaves_out_are_not_counted() {
         assert_eq!((n("map", &[]), n("mrr", &[]), n("hit_rate", &[("k", "1")]), n("ndcg", &[])), (1, 1, 1, 16));
     }
 }
+/// As those of several classes are: a threshold of 0.5 would be held against the logits.
+#[test]
+fn scores_of_label_sets_are_read_alike_in_all_rows() {
+    let labels = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
+    let of = |how: &str, scores: &[f64]| {
+        let table = Table::default().with("y", &[Use::Label], scored(&labels, 2)).candidate(scores, 2);
+        try_run(&json!({"task": "multi-label", "scores": how}), &table)
+    };
+    // Each is on the right side of 0, and two that are labels are below 0.5.
+    let logits = [0.3, -2.0, -1.5, 4.0, 2.0, 0.2];
+    for how in ["auto", "logits"] {
+        assert_eq!(value(&of(how, &logits).unwrap(), "subset_accuracy", &[]), 1.0, "{how}");
+    }
+    let report = of("probabilities", &logits).unwrap();
+    assert!((value(&report, "subset_accuracy", &[]) - 1.0 / 3.0).abs() < 1e-12);
+    let report = of("auto", &[0.9, 0.2, 0.1, 0.6, 0.7, 0.8]).unwrap();
+    assert_eq!(value(&report, "subset_accuracy", &[]), 1.0);
+    let error = of("auto", &[0.3, 0.2, -1.5, 4.0, 2.0, 1.2]).unwrap_err();
+    assert_eq!(error.path, "/scores");
+    assert!(error.message.starts_with("in 2 of 3 rows the scores of `out` are not between 0 and 1"), "{error}");
+}
+

@@ -8,6 +8,7 @@ use modelwatch_sdk::{Error, Result, arrow::array::ArrayRef, rows};
 use crate::{
     config::{Scores, Settings},
     curves::{self, Groups},
+    read::may_be_probabilities,
     row::MAX_RANKED_CLASSES,
     summed::{Counts, Judged, Kind, SumLayout, SumMetric, SumOf, Summed},
 };
@@ -95,6 +96,16 @@ pub(crate) fn classes(settings: &Settings, output: &ArrayRef) -> Result<Vec<Stri
         }
         None => Ok((0..n).map(|it| it.to_string()).collect()),
     }
+}
+
+/// Returns how many rows of scores that the option leaves open were taken for probabilities and for logits.
+pub(crate) fn readings(output: &ArrayRef, judged: &[Judged]) -> Result<[u64; 2]> {
+    let scores = rows::numbers(output.as_ref())?;
+    let mut res = [0; 2];
+    for (row, _) in judged.iter().enumerate().filter(|it| matches!(it.1, Judged::Words(_))) {
+        res[usize::from(!may_be_probabilities(scores.row(row)))] += 1;
+    }
+    Ok(res)
 }
 
 impl Summed for MultiLabel {
@@ -193,9 +204,11 @@ impl Summed for MultiLabel {
         super::same_width(labels.width, scores.width)?;
         let n_words = layout.classes.len().div_ceil(64);
         // The logit of the threshold is where the logistic function reaches it.
-        let threshold = match settings.scores {
-            Scores::Logits => (settings.threshold / (1.0 - settings.threshold)).ln(),
-            _ => settings.threshold,
+        let logit = (settings.threshold / (1.0 - settings.threshold)).ln();
+        let threshold = |scores: &[f64]| match settings.scores {
+            Scores::Logits => logit,
+            Scores::Auto if !may_be_probabilities(scores) => logit,
+            Scores::Auto | Scores::Probabilities => settings.threshold,
         };
         let judge = |row: usize| {
             if labels.row(row).iter().any(|it| it.is_nan()) {
@@ -207,6 +220,7 @@ impl Summed for MultiLabel {
             if scores.row(row).iter().any(|it| !it.is_finite()) {
                 return Ok(Judged::Unusable);
             }
+            let threshold = threshold(scores.row(row));
             let mut words = vec![0; 2 * n_words];
             for class in 0..layout.classes.len() {
                 let bit = 1 << (class % 64);

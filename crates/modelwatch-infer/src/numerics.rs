@@ -53,7 +53,7 @@ pub struct NodeNumbers {
     pub n_nan: u64,
     /// Elements that are infinite.
     pub n_infinite: u64,
-    /// Elements that are smaller than the least normal number of single precision, and not 0.
+    /// Elements that are smaller than the least normal number of their type, and not 0.
     pub n_subnormal: u64,
     /// Elements at a bound of the operator: at the ends of a sigmoid or tanh, at a constant that something is cut off at, at the
     /// greatest integer of a quantization. None where it has no bounds; the 0 of a ReLU is none.
@@ -70,12 +70,12 @@ impl NodeNumbers {
         Self { n_saturated: bounds.map(|_| 0), bounds: bounds.unwrap_or_default(), ..self }
     }
 
-    /// Takes in one element.
-    pub(crate) fn add(&mut self, it: f64) {
+    /// Takes in one element of a type of which this is the least normal number.
+    pub(crate) fn add(&mut self, it: f64, least_normal: f64) {
         self.n += 1;
         self.n_nan += u64::from(it.is_nan());
         self.n_infinite += u64::from(it.is_infinite());
-        self.n_subnormal += u64::from(it != 0.0 && it.abs() < f64::from(f32::MIN_POSITIVE));
+        self.n_subnormal += u64::from(it != 0.0 && it.abs() < least_normal);
         if let Some(n) = &mut self.n_saturated {
             *n += u64::from(self.bounds.has_at(it));
         }

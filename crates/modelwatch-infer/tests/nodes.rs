@@ -12,8 +12,8 @@ use modelwatch_infer::{
 };
 use prost::Message;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, StringStringEntryProto, TypeProto, ValueInfoProto, tensor_proto::DataLocation,
-    type_proto::Value,
+    GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, TypeProto, ValueInfoProto,
+    tensor_proto::DataLocation, type_proto::Value,
 };
 
 const CNN: &str = "digits/cnn/cnn.onnx";
@@ -394,6 +394,38 @@ fn numbers_at_a_bound_of_their_operator_are_counted() {
     let nodes = model.numerics(&rows_for(&model, &test), &|| false).unwrap().nodes;
     let quantized: Vec<_> = nodes.iter().filter(|it| it.operator.contains("QuantizeLinear")).collect();
     assert!(quantized.len() > 5 && quantized.iter().all(|it| it.n_saturated.is_some()), "{quantized:?}");
+}
+
+/// Returns the numbers of the nodes of a model on one row that has the same number everywhere.
+fn numbers_of(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>, dims: [&[i64]; 2], input: f64) -> Vec<NodeNumbers> {
+    let graph = GraphProto {
+        name: "named".to_owned(),
+        node: nodes,
+        initializer,
+        input: vec![proto::value("x", dims[0])],
+        output: vec![proto::value("y", dims[1])],
+        ..GraphProto::default()
+    };
+    let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    fs::write(file.path(), proto::model(13, graph).encode_to_vec()).unwrap();
+    let model = Model::load(file.path()).unwrap();
+    let shape: Vec<usize> = dims[0].iter().map(|it| usize::try_from(*it).unwrap_or(1)).collect();
+    let rows = Npy { values: vec![input; shape.iter().product()], shape };
+    model.numerics(&rows_for(&model, &rows), &|| false).unwrap().nodes
+}
+
+#[test]
+fn numbers_are_subnormal_in_the_type_of_their_node() {
+    let cast = |to: i64| vec![proto::int("to", to)];
+    let nodes = vec![
+        proto::node("Cast", "", &["x"], "wide", cast(11)),
+        proto::node("Mul", "", &["wide", "wide"], "small", vec![]),
+        proto::node("Cast", "", &["small"], "y", cast(1)),
+    ];
+    let found = numbers_of(nodes, vec![], [&[-1, 4], &[-1, 4]], 1e-20);
+    let subnormal = |name: &str| found.iter().find(|it| it.name == name).unwrap().n_subnormal;
+    // 1e-40 is a number like any other in double precision, and subnormal in single precision.
+    assert_eq!((subnormal("the_small"), subnormal("the_y")), (0, 4), "{found:?}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub struct NodeNumbers {
     pub n_nan: u64,
     /// Elements that are infinite.
     pub n_infinite: u64,
-    /// Elements that are smaller than the least normal number of single precision, and not 0.
+    /// Elements that are smaller than the least normal number of their type, and not 0.
     pub n_subnormal: u64,
     /// Elements at a bound of the operator, such as the 1 of a sigmoid; none where it has no bounds.
     #[serde(default)]

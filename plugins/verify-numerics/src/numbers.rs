@@ -104,6 +104,8 @@ fn output(field: &Field, values: &[f64]) -> NodeNumbers {
     let count = |is: fn(&f64) -> bool| values.iter().filter(|it| is(it)).count() as u64;
     let finite = || values.iter().copied().filter(|it| it.is_finite());
     let [least, greatest] = [finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max)];
+    let least_normal = least_normal(field.data_type());
+    let n_subnormal = values.iter().filter(|it| **it != 0.0 && it.abs() < least_normal).count() as u64;
     NodeNumbers {
         name: field.name().clone(),
         operator: OUTPUT.to_owned(),
@@ -112,10 +114,21 @@ fn output(field: &Field, values: &[f64]) -> NodeNumbers {
         n: values.len() as u64,
         n_nan: count(|it| it.is_nan()),
         n_infinite: count(|it| it.is_infinite()),
-        n_subnormal: count(|it| *it != 0.0 && it.abs() < f64::from(f32::MIN_POSITIVE)),
+        n_subnormal,
         n_saturated: None,
         range: (least <= greatest).then_some(ValueRange { least, greatest }),
         mean_square: finite().map(|it| it * it).sum::<f64>() / finite().count() as f64,
+    }
+}
+
+/// Returns the least normal number of a type; 0 of one that has no others.
+fn least_normal(it: &DataType) -> f64 {
+    match it {
+        DataType::FixedSizeList(item, _) => least_normal(item.data_type()),
+        DataType::Float16 => 2_f64.powi(-14),
+        DataType::Float32 => f64::from(f32::MIN_POSITIVE),
+        DataType::Float64 => f64::MIN_POSITIVE,
+        _ => 0.0,
     }
 }
 

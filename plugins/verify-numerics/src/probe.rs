@@ -63,6 +63,7 @@ impl Probe for Numerics {
                 Ok(it) => {
                     report::data(&mut res, &self.config, &it);
                     res.gaps.extend(it.unseen().map(|why| Gap::new("nodes", why)));
+                    res.gaps.extend(report::flushed(&it));
                 }
                 Err(e) if matches!(e.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => return Err(e),
                 Err(e) => report::nothing(&mut res, self.config.scope, &e.message),

@@ -64,6 +64,19 @@ pub(crate) fn computed(numbers: &Numerics) -> impl Iterator<Item = &NodeNumbers>
     numbers.nodes.iter().filter(|it| !it.operator.is_empty())
 }
 
+/// Returns what is not known of the subnormal numbers of nodes that sum products: run one by one they take them for 0.
+pub(crate) fn flushed(seen: &Seen) -> Option<Gap> {
+    const SUMS: [&str; 5] = ["MatMul", "Gemm", "Conv", "ConvTranspose", "EinSum"];
+    let is_there =
+        |name: &&str| computed(&seen.numbers).any(|it| it.is_float && it.operator.eq_ignore_ascii_case(name));
+    let names: Vec<&str> = SUMS.into_iter().filter(is_there).collect();
+    let (last, others) = names.split_last()?;
+    let names = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
+    let why =
+        "run node by node, they can take such numbers for 0, so that theirs are not seen; those of other nodes are";
+    Some(Gap::new(format!("subnormal numbers of {names}"), why))
+}
+
 /// Reports on a sample of the data.
 pub(crate) fn data(res: &mut Report, config: &Config, seen: &Seen) {
     let numbers = &seen.numbers;

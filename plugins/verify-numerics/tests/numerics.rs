@@ -7,7 +7,7 @@ use modelwatch_sdk::{
     Error, Kind, ModelRole, Probe, RecordBatch, Report, Role, Verifier,
     about::{ModelDescription, Port},
     arrow::{
-        array::{ArrayRef, FixedSizeListArray, Float64Array, Int64Array, StringArray},
+        array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
         schema::{DataType, Field, Schema},
     },
     nodes::ValueRange,
@@ -163,6 +163,46 @@ fn ranges_and_precisions_are_kept() {
     assert_eq!(report.findings[0].severity, Severity::Warning);
 }
 
+/// What is subnormal in single precision is not in double precision.
+#[test]
+fn numbers_are_subnormal_in_their_own_type() {
+    let of = |it: f64, data_type: DataType| {
+        let mut model = TestModel::new(move |rows| {
+            let values: ArrayRef = match data_type {
+                DataType::Float32 => Arc::new(Float32Array::from(vec![it as f32; rows.num_rows()])),
+                _ => Arc::new(Float64Array::from(vec![it; rows.num_rows()])),
+            };
+            RecordBatch::try_from_iter([("y", values)]).map_err(Error::input)
+        });
+        let port = Port { name: "x".to_owned(), dtype: "f64".to_owned(), shape: vec![None] };
+        model.description = ModelDescription { inputs: vec![port], ..ModelDescription::default() };
+        let host = ModelHost::new(model);
+        let mut probe = open(json!({"scope": "outputs"}));
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        status(&probe.evaluate(&host).unwrap(), "max_subnormal_share", "data")
+    };
+    assert_eq!(of(1e-40, DataType::Float32), Status::Fail);
+    assert_eq!(of(1e-60, DataType::Float64), Status::Pass);
+    assert_eq!(of(1e-310, DataType::Float64), Status::Fail);
+}
+
+#[test]
+fn subnormal_numbers_of_sums_are_a_gap() {
+    let gaps = |operators: &'static [&'static str]| {
+        let (mut probe, host) = (open(json!({})), host(|it| it));
+        let host = host.with_numerics(move |batch| {
+            let nodes = operators.iter().map(|it| numbers(&format!("the_{it}"), it, &[1.0]));
+            let nodes = [numbers("x", "", &[1.0])].into_iter().chain(nodes).collect();
+            Ok(Numbers { rows: batch.num_rows() as u64, nodes, ..Numbers::default() })
+        });
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap().gaps.into_iter().map(|it| it.what).collect::<Vec<_>>()
+    };
+    assert_eq!(gaps(&["Conv", "Relu", "Gemm"]), ["subnormal numbers of Gemm and Conv"]);
+    assert_eq!(gaps(&["MatMul"]), ["subnormal numbers of MatMul"]);
+    assert_eq!(gaps(&["Relu"]), [""; 0]);
+}
+
 #[test]
 fn edges_are_judged_by_what_they_are_for() {
     let zeros = run(json!({"edges": ["zeros"]}), |it| if it == 0.0 { f64::INFINITY } else { it });
@@ -300,7 +340,7 @@ fn outputs_alone_can_break_a_limit_on_all_nodes_but_not_keep_it() {
         );
     }
     assert_eq!(codes(&report), [""; 0]);
-    let report = run_opaque(json!({"max_abs": 38.0}), |it| if it == 4.0 { f64::NAN } else { it * 1e-42 });
+    let report = run_opaque(json!({"max_abs": 38.0}), |it| if it == 4.0 { f64::NAN } else { it * 1e-310 });
     assert_eq!(["non_finite_nodes", "max_subnormal_share"].map(|it| status(&report, it, "data")), [Status::Fail; 2]);
     let message = &report.findings[0].message;
     assert!(!message.contains("inputs are finite"), "nobody looked at them: {message}");

@@ -226,9 +226,20 @@ pub(super) fn n_uses(model: &TypedModel, order: &[usize]) -> TractResult<Vec<usi
 }
 
 fn add_all(numbers: &mut NodeNumbers, value: &Tensor) -> TractResult<()> {
+    let least_normal = least_normal(value.datum_type());
     let value = value.cast_to::<f64>()?;
-    value.to_plain_array_view::<f64>()?.iter().for_each(|it| numbers.add(*it));
+    value.to_plain_array_view::<f64>()?.iter().for_each(|it| numbers.add(*it, least_normal));
     Ok(())
+}
+
+/// Returns the least normal number of a type; 0 of one that has no others.
+fn least_normal(of: DatumType) -> f64 {
+    match of {
+        DatumType::F16 => 2_f64.powi(-14),
+        DatumType::F32 => f64::from(f32::MIN_POSITIVE),
+        DatumType::F64 => f64::MIN_POSITIVE,
+        _ => 0.0,
+    }
 }
 
 fn eval(node: &TypedNode, inputs: Outputs) -> TractResult<Outputs> {

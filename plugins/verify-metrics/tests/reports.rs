@@ -378,6 +378,30 @@ fn rows_without_a_label_are_left_out_and_counted() {
     assert!(report.gaps.iter().any(|it| it.what == "1 of 3 rows"), "{:?}", report.gaps);
 }
 
+/// Labels and predictions are multiples of 2^-10, so that the metrics are fractions of whole numbers.
+#[test]
+fn shares_of_variance_are_right_far_from_0() {
+    let steps: Vec<[i128; 2]> = (0..1000).map(|it| [it * it % 101, it * it % 101 + it % 3]).collect();
+    let number = |step: i128| 1e9 + step as f64 / 1024.0;
+    let [labels, predicted] = [0, 1].map(|of| steps.iter().map(|it| number(it[of])).collect::<Vec<f64>>());
+    let n = steps.len() as i128;
+    let variance = |of: &dyn Fn(&[i128; 2]) -> i128| {
+        let (sum, squares) = (steps.iter().map(of).sum::<i128>(), steps.iter().map(|it| of(it).pow(2)).sum::<i128>());
+        n * squares - sum * sum
+    };
+    let total = variance(&|it| it[0]) as f64;
+    let squares = n * steps.iter().map(|it| (it[1] - it[0]).pow(2)).sum::<i128>();
+    let expected = [1.0 - squares as f64 / total, 1.0 - variance(&|it| it[1] - it[0]) as f64 / total];
+    let table = Table::default().numbers(&labels).candidate(&predicted, 1);
+    let options = json!({"task": "regression", "intervals": {"replicates": 0}});
+    for report in [run(&options, &table), run_cut(&options, &table.batch(), 7, 13)] {
+        for (name, expected) in ["r2", "explained_variance"].into_iter().zip(expected) {
+            let found = value(&report, name, &[]);
+            assert!((found / expected - 1.0).abs() < 1e-9, "{name}: {found} {expected}");
+        }
+    }
+}
+
 #[test]
 fn labels_that_are_no_class_are_named() {
     let text = |values: Vec<&str>| Arc::new(StringArray::from(values));

@@ -278,7 +278,7 @@ pub(crate) struct Golden {
     /// The pipeline file, whose `golden` verifiers say which outputs go into which columns.
     pub(crate) pipeline: PathBuf,
     /// The file that gets the rows of the current data and the outputs: `.parquet`, `.arrow` or `.npz`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", visible_alias = "record")]
     pub(crate) into: PathBuf,
     /// Where the file exists, say what would change.
     #[arg(long)]
@@ -416,6 +416,7 @@ pub(crate) enum StoreCommand {
         json: bool,
     },
     /// Point a ref at a checkpoint.
+    #[command(visible_alias = "tag")]
     Set {
         /// The ref, as `digits@production`.
         target: String,

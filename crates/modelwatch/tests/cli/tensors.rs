@@ -65,7 +65,7 @@ fn images_in_a_tensor_column_give_what_an_array_of_them_gives() {
     let project = Project::new();
     let array = fixtures().join("digits/data/test.npz");
     project.write("pipeline.toml", &pipeline(array.to_str().unwrap(), "x"));
-    let recorded = project.modelwatch(&["golden", "pipeline.toml", "--into", "recorded.parquet"]);
+    let recorded = project.modelwatch(&["golden", "pipeline.toml", "--record", "recorded.parquet"]);
     assert_eq!(recorded.code, 0, "{}", recorded.err);
     let file = File::open(project.path().join("recorded.parquet")).unwrap();
     let recorded = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();

@@ -114,6 +114,13 @@ pub fn failed(history: &History, to: &CheckpointId) -> Option<String> {
     Some(format!("{} was failed by `{}` (run {})", to.short(), it.pipeline, it.run_id))
 }
 
+/// Returns whether a ref would go from a checkpoint that some pipeline judged to one that none did: what the pipeline requires of the
+/// ref, if anything, is not known where only the store is.
+pub fn leaves_judged(history: &History, name: &str, to: &CheckpointId) -> bool {
+    let is_judged = |it: &CheckpointId| history.checkpoint(it).is_some_and(|it| !it.verdicts.is_empty());
+    !is_judged(to) && history.get_ref(name).is_some_and(is_judged)
+}
+
 /// Returns why a ref must not be rolled back once more, if it must not: it was too often of late.
 ///
 /// Counted in the log, by its order where clocks disagree: a rollback from the future was not long ago, and none is

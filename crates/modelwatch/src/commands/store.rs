@@ -365,6 +365,16 @@ fn set(
             bail!("{why}, so that `{target}` stays where it is; to move it there all the same, say `--force`");
         }
         let reason = failed.map_or_else(|| how.reason.to_owned(), |why| format!("{} (forced: {why})", how.reason));
+        let reason = if of_pipeline.is_none() && refs::leaves_judged(&before, &name, &id) {
+            output::note(&format!(
+                "`{target}` leaves a checkpoint that a pipeline judged for {}, which none did; name the pipeline with `--pipeline`, \
+                 so that what it requires of the ref holds",
+                id.short()
+            ));
+            format!("{reason} (moved without its rule)")
+        } else {
+            reason
+        };
         store.set_ref(&lineage, &name, &id, expected, &reason).map_err(explained)?;
     }
     output::print(&format!("{target} is at {}", id.short()))?;

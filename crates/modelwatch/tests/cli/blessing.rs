@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Project, digits, walk};
+use crate::support::{Ended, Project, digits, fixtures, walk};
 
 /// A gate whose ref `production` has a rule.
 fn gate(model: &str, accuracy: &str, require: &str) -> String {
@@ -110,4 +110,31 @@ fn a_blessing_that_was_changed_is_refused() {
     // Not even a run gets past it.
     let (code, record) = project.run(&gate("e08", "0.5", "verified"));
     assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{record:#}");
+}
+
+/// Where only the store is named, nobody knows what the pipeline requires of a ref.
+#[test]
+fn a_ref_that_leaves_what_was_judged_without_its_pipeline_says_so() {
+    let project = Project::new();
+    project.run(&gate("e08", "0.5", "verified"));
+    assert_eq!(store(&project, &["set", "digits@production", "digits@latest"]).code, 0);
+    let judged = store(&project, &["show", "digits@production"]).out;
+    assert!(judged.contains("pass by") && !judged.contains("not judged"), "{judged}");
+    let alone = |arguments: &[&str]| project.modelwatch(&[&["store", "--store", "store"], arguments].concat());
+    let put = |name: &str| {
+        let path = fixtures().join("digits/cnn").join(name);
+        assert_eq!(alone(&["put", path.to_str().unwrap(), "digits"]).code, 0, "{name}");
+    };
+    put("cnn.npz");
+    let set = alone(&["tag", "digits@production", "digits@latest", "--reason", "by hand"]);
+    assert_eq!(set.code, 0, "{}", set.err);
+    assert!(set.err.contains("which none did; name the pipeline with `--pipeline`"), "{}", set.err);
+    let log = alone(&["log", "digits@production"]).out;
+    assert!(log.contains("(by hand (moved without its rule))"), "{log}");
+    let shown = alone(&["show", "digits@production"]).out;
+    assert!(shown.contains("not judged: no pipeline gave a verdict on it"), "{shown}");
+    // From there on there is nothing to leave.
+    put("cnn.safetensors");
+    let set = alone(&["set", "digits@production", "digits@latest"]);
+    assert!(set.code == 0 && !set.err.contains("which none did"), "{}", set.err);
 }

@@ -51,6 +51,9 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
     lines.extend(reader.manifest().metadata.iter().map(|(key, value)| format!("{key}: {value}")));
     lines.extend(reader.manifest().files.iter().map(|it| format!("file {}, {}", it.name, bytes(it.size))));
     lines.push(counted(shown["tensors"].as_array().map_or(0, Vec::len), "tensor"));
+    if verdicts.is_empty() {
+        lines.push("not judged: no pipeline gave a verdict on it".to_owned());
+    }
     for (it, why) in verdicts {
         let about = it.blessing.as_deref().map(about).unwrap_or_default();
         lines.push(format!("{} by {} (run {}){about}", it.verdict, it.pipeline, it.run_id));

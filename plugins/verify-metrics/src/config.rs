@@ -100,6 +100,11 @@ pub struct Config {
     /// `age=..18`, `age=18..65` and `age=65..`, each with its lower edge and without its upper one.
     #[serde(default)]
     pub slice_bins: BTreeMap<String, Vec<f64>>,
+    /// The greatest share of the rows that may be without a label, where it is missing or NaN: what the others say of them is a guess. Beyond
+    /// it there are no metrics.
+    #[serde(default = "default_max_unlabeled_share")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_unlabeled_share: f64,
     /// How intervals without a closed form are computed.
     #[serde(default)]
     pub intervals: Intervals,
@@ -211,6 +216,7 @@ pub(crate) struct Settings {
     pub(crate) pinball_quantiles: Vec<f64>,
     pub(crate) error_quantiles: Vec<f64>,
     pub(crate) min_slice_size: u64,
+    pub(crate) max_unlabeled_share: f64,
     /// Names of slices that must be there.
     pub(crate) expected: BTreeSet<String>,
     pub(crate) cross_slices: Vec<Vec<String>>,
@@ -275,6 +281,10 @@ impl Settings {
             return Err(Error::config("/training", "only accuracies are compared with those of training rows")
                 .with_help("leave it out, or set `task` to `binary` or `multiclass`"));
         }
+        if !(0.0..=1.0).contains(&config.max_unlabeled_share) {
+            let message = format!("the share {} is not from 0 to 1", config.max_unlabeled_share);
+            return Err(Error::config("/max_unlabeled_share", message));
+        }
         if config.intervals.replicates > 10_000 {
             return Err(Error::config("/intervals/replicates", "more than 10000 replicates were asked for"));
         }
@@ -298,6 +308,7 @@ impl Settings {
             pinball_quantiles: config.pinball_quantiles,
             error_quantiles: config.error_quantiles,
             min_slice_size: config.min_slice_size,
+            max_unlabeled_share: config.max_unlabeled_share,
             expected: expected(config.expect_slices)?,
             cross_slices: check_crosses(config.cross_slices)?,
             slice_bins: check_bins(config.slice_bins)?,
@@ -336,6 +347,10 @@ fn default_lift_share() -> f64 {
 
 fn default_min_slice_size() -> u64 {
     30
+}
+
+fn default_max_unlabeled_share() -> f64 {
+    0.5
 }
 
 fn check_classes(task: Task, classes: &[String]) -> Result<()> {

@@ -114,11 +114,18 @@ pub(crate) fn evaluate(
     }
     let mut report = Report::default();
     let n_labeled = state.head.n_rows - state.head.n_unlabeled;
-    let layout = state.head.layout.as_ref().filter(|_| n_labeled > 0);
+    let share = state.head.n_unlabeled as f64 / state.head.n_rows as f64;
+    let is_labeled = n_labeled > 0 && share <= settings.max_unlabeled_share;
+    let layout = state.head.layout.as_ref().filter(|_| is_labeled);
     let Some(layout) = layout else {
         let why = match state.head.n_rows {
             0 => "there are no rows".to_owned(),
-            n => format!("none of {n} rows has a usable label"),
+            n if n_labeled == 0 => format!("none of {n} rows has a usable label"),
+            n => format!(
+                "{} of {n} rows have no label, more than the share of {} that `max_unlabeled_share` allows; give their labels, leave them \
+                 out of the data, or raise it",
+                state.head.n_unlabeled, settings.max_unlabeled_share
+            ),
         };
         report.gaps.push(Gap::new("all metrics", why));
         gaps::missing_slices(settings, state.head.layout.as_ref(), &[], &mut report);

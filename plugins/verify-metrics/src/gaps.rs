@@ -31,7 +31,7 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     let head = &state.head;
     if head.n_unlabeled > 0 {
         let what = format!("{} of {} rows", head.n_unlabeled, head.n_rows);
-        gap(what, "their label is missing or not finite".to_owned());
+        gap(what, "their label is missing or NaN".to_owned());
     }
     if evaluation.tally().all.weight == 0.0 {
         gap("all metrics".to_owned(), format!("the weights of {} rows are all 0", evaluation.tally().all.n));

@@ -146,8 +146,12 @@ fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<V
         if numbers.width != 1 {
             return Err(Error::input(format!("expected one number per label, got {}", numbers.width)));
         }
+        if let Some(it) = numbers.values.iter().find(|it| it.is_infinite()) {
+            return Err(Error::input(format!("a label in `{name}` is {it}, expected a finite number"))
+                .with_help("correct it, or leave the row out; a label that is not known is missing or NaN"));
+        }
         // Adding 0 turns -0 into 0, so that equal labels are equal words.
-        return Ok(numbers.values.iter().map(|it| it.is_finite().then(|| (it + 0.0).to_bits())).collect());
+        return Ok(numbers.values.iter().map(|it| (!it.is_nan()).then(|| (it + 0.0).to_bits())).collect());
     }
     classes_of(array.as_ref(), layout, None, |it| Some(it as u64))
 }

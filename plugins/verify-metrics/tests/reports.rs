@@ -378,6 +378,41 @@ fn rows_without_a_label_are_left_out_and_counted() {
     assert!(report.gaps.iter().any(|it| it.what == "1 of 3 rows"), "{:?}", report.gaps);
 }
 
+#[test]
+fn few_labels_are_no_labels() {
+    let of = |n_labeled: usize, options: Value| {
+        let labels: Vec<f64> = (0..300).map(|it| if it < n_labeled { it as f64 } else { f64::NAN }).collect();
+        let mut all = json!({"task": "regression"});
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        run(&all, &Table::default().numbers(&labels).candidate(&random(300, 3), 1))
+    };
+    let report = of(10, json!({}));
+    assert!(report.metrics.is_empty() && report.findings.is_empty());
+    let [gap] = &report.gaps[..] else { panic!("{:?}", report.gaps) };
+    assert_eq!(gap.what, "all metrics");
+    assert!(
+        gap.why.starts_with("290 of 300 rows have no label, more than the share of 0.5 that `max_unlabeled_share`"),
+        "{}",
+        gap.why
+    );
+    for (n_labeled, options) in [(150, json!({})), (10, json!({"max_unlabeled_share": 0.97}))] {
+        let report = of(n_labeled, options);
+        assert_eq!(find(&report, MetricRole::Candidate, "mae", &[]).unwrap().n, n_labeled as u64);
+    }
+    let wrong = json!({"task": "regression", "max_unlabeled_share": 1.5});
+    let opened = verify_metrics::registry().open_probe(modelwatch_sdk::Kind::Verifier, "metrics", &wrong);
+    assert_eq!(opened.err().unwrap().path, "/max_unlabeled_share");
+}
+
+#[test]
+fn an_infinite_label_is_refused() {
+    for infinite in [f64::INFINITY, f64::NEG_INFINITY] {
+        let table = Table::default().numbers(&[1.0, infinite, 3.0]).candidate(&[1.0, 2.0, 3.0], 1);
+        let error = try_run(&json!({"task": "regression"}), &table).unwrap_err();
+        assert_eq!(error.message, format!("a label in `label` is {infinite}, expected a finite number"));
+    }
+}
+
 /// Labels and predictions are multiples of 2^-10, so that the metrics are fractions of whole numbers.
 #[test]
 fn shares_of_variance_are_right_far_from_0() {

@@ -36,19 +36,26 @@ pub(crate) fn check_inputs(settings: &Settings, columns: &BTreeSet<String>, host
     if settings.cases.is_empty() {
         return Ok(());
     }
-    // A model that is not there has no answers, which is for the cases to say.
-    let ports = host.model(ModelRole::Candidate).map(|it| it.inputs).unwrap_or_default();
-    let ports: BTreeSet<String> = ports.into_iter().map(|it| it.name).collect();
+    let ports = ports(host);
     for (at, case) in settings.cases.iter().enumerate() {
-        // As the host takes them: columns of the data, or else the inputs themselves.
-        let are_ports = columns.is_empty() || case.inputs.keys().all(|it| ports.contains(it));
-        let known = if are_ports { &ports } else { columns };
+        let known = if is_of_ports(case, columns, &ports) { &ports } else { columns };
         let Some(unknown) = case.inputs.keys().find(|it| !known.is_empty() && !known.contains(*it)) else { continue };
         let path = pointer(&format!("/cases/{at}/inputs"), unknown);
         let message = format!("`{unknown}` of the case `{}` is no part of the model's input", case.name);
         return Err(Error::config(path, message).with_help(remedy(unknown, known)));
     }
     Ok(())
+}
+
+/// Returns the inputs of the model. One that is not there has no answers, which is for the cases to say.
+fn ports(host: &dyn Host) -> BTreeSet<String> {
+    let ports = host.model(ModelRole::Candidate).map(|it| it.inputs).unwrap_or_default();
+    ports.into_iter().map(|it| it.name).collect()
+}
+
+/// Returns whether a case gives the inputs themselves, and no columns of the data: as the host takes them.
+fn is_of_ports(case: &Case, columns: &BTreeSet<String>, ports: &BTreeSet<String>) -> bool {
+    columns.is_empty() || case.inputs.keys().all(|it| ports.contains(it))
 }
 
 /// Returns which name was probably meant, or which there are.
@@ -67,9 +74,17 @@ fn remedy(given: &str, names: &BTreeSet<String>) -> String {
     }
 }
 
-/// Runs every case.
-pub(crate) fn run<'s>(settings: &'s Settings, host: &dyn Host) -> Vec<(&'s Case, Outcome)> {
-    let outcome = |it: &Case| outcome(settings, it, host).unwrap_or_else(|e| Outcome::NoAnswer(e.message));
+/// Runs every case; `columns` are as above.
+pub(crate) fn run<'s>(settings: &'s Settings, columns: &BTreeSet<String>, host: &dyn Host) -> Vec<(&'s Case, Outcome)> {
+    let ports = if settings.cases.is_empty() { BTreeSet::new() } else { ports(host) };
+    let outcome = |it: &Case| {
+        let missing = columns.iter().find(|column| !it.inputs.contains_key(*column));
+        if let Some(missing) = missing.filter(|_| !is_of_ports(it, columns, &ports)) {
+            let why = format!("its `inputs` have no column `{missing}`, of which the model's input is made");
+            return Outcome::NoAnswer(why);
+        }
+        outcome(settings, it, host).unwrap_or_else(|e| Outcome::NoAnswer(e.message))
+    };
     settings.cases.iter().map(|it| (it, outcome(it))).collect()
 }
 

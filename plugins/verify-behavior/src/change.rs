@@ -179,6 +179,8 @@ impl Image {
                 None => Err(Error::config(path, format!("where the channels of {shape:?} are cannot be told"))
                     .with_help("set `channels` to \"first\" or \"last\"")),
             },
+            [] => Err(Error::config(path, format!("column `{}` has one number in each row, no image", field.name()))
+                .with_help("name the columns of images in `columns`")),
             _ => Err(Error::config(path, format!("column `{}` has rows of {shape:?}, no images", field.name()))
                 .with_help("give height and width in `shape`")),
         }
@@ -272,6 +274,16 @@ mod tests {
             assert!(got.data_type().is_floating() && differs == [true; 2], "{data_type}");
             assert!(rows::numbers(got.as_ref()).unwrap().values.iter().all(|it| it.is_nan()), "{data_type}");
         }
+    }
+
+    #[test]
+    fn a_column_of_a_table_is_no_image() {
+        let field = Field::new("age", DataType::Float64, true);
+        let array = array_of(field.data_type(), vec![1.0]).unwrap();
+        let edit = Edit { kind: EditKind::Flip { flip: Flip::Vertical, image: images(None, None) }, clip: None };
+        let error = changed(&edit, (&field, &array), &[0], &mut [false], "/change").unwrap_err();
+        assert_eq!(error.message, "column `age` has one number in each row, no image");
+        assert_eq!(error.help, "name the columns of images in `columns`");
     }
 
     #[test]

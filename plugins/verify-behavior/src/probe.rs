@@ -147,7 +147,7 @@ impl Probe for Behavior {
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
         cases::check_inputs(&self.settings, &self.inputs, host)?;
-        let cases = cases::run(&self.settings, host);
+        let cases = cases::run(&self.settings, &self.inputs, host);
         let mut res = Report::default();
         for (test, tally) in self.settings.tests.iter().zip(&self.seen) {
             report::test(&mut res, test, tally, host.confidence(report::PASS_RATE));

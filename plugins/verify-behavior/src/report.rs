@@ -50,6 +50,12 @@ pub(crate) fn test(res: &mut Report, test: &Test, tally: &Tally, level: f64) {
         }
     };
     if tally.exercised > 0 {
+        let left = tally.rows.saturating_sub(tally.exercised);
+        if left > 0 {
+            let were = if left == 1 { "was left as it is" } else { "were left as they are" };
+            let why = format!("{left} of {} rows {were}, so that they test nothing", tally.rows);
+            res.gaps.push(Gap::new(format!("test `{}`", test.name), why));
+        }
         let metric = Metric::new(PASS_RATE, rate).n(tally.exercised).labels(&labels).interval(interval);
         res.metrics.push(metric);
         let counted = Metric::new("non_finite_rows", tally.non_finite as f64).n(tally.exercised).labels(&labels);

@@ -217,7 +217,13 @@ fn a_test_that_tests_nothing_fails() {
     assert!(report.gaps[0].why.contains("no row is what its `where` says"));
     check(&of(json!({ "change": { "add": 1 }, "where": { "city": "Ulm" } })), Status::Pass, &[], 10);
     // Rows that the change leaves alone do not count.
-    check(&of(json!({ "change": { "set": 31 } })), Status::Pass, &[], 19);
+    let report = check(&of(json!({ "change": { "set": 31 } })), Status::Pass, &[], 19);
+    let [gap] = &report.gaps[..] else { panic!("{:?}", report.gaps) };
+    assert_eq!(gap.why, "1 of 20 rows was left as it is, so that they test nothing");
+    let almost_none = json!({ "change": { "add": 5, "clip": [30, 31] }, "share": 0.1 });
+    let report = check(&of(almost_none), Status::Pass, &[], 19);
+    assert!(report.gaps[0].why.starts_with("1 of 20 rows"), "{:?}", report.gaps);
+    assert!(check(&of(json!({ "change": { "add": 1 } })), Status::Pass, &[], 20).gaps.is_empty());
     // Without rows nothing was checked.
     let mut probe = open(&of(json!({ "change": { "add": 1 } }))).unwrap();
     let report = probe.evaluate(&ModelHost::new(network())).unwrap();
@@ -299,6 +305,15 @@ fn values_of_inputs_that_the_model_does_not_have_are_refused() {
     // Of the data, but for something else.
     assert_eq!(with_data(json!({ "city": "Ulm", "age": 30 })).unwrap_err().path, "/cases/0/inputs/city");
     assert!(with_data(json!({ "image": [0, 0, 0, 0], "age": 30 })).is_ok());
+    // What is missing is named as the column that it is, and not as the input.
+    let report = with_data(json!({ "age": 30 })).unwrap();
+    assert_eq!(
+        (report.checks[0].status, report.checks[0].message.as_str()),
+        (
+            Status::Error,
+            "the case `up` has no answer: its `inputs` have no column `image`, of which the model's input is made"
+        )
+    );
     assert!(with_data(json!({ "image": [0, 0, 0, 0], "x/age": 30 })).is_ok());
     // Without data they are the model's own.
     let without = |inputs: Value| open(&case(inputs)).unwrap().evaluate(&host());

@@ -234,7 +234,9 @@ fn point(metric: &Metric, holds: bool) -> Decision {
 /// Passes where the whole interval does, fails where no part of it does.
 fn within(interval: Option<Interval>, level: f64, judge: impl Fn(Interval) -> (bool, bool)) -> Decision {
     let Some(it) = interval else {
-        return (Status::Inconclusive, None, "the metric has no confidence interval".to_owned());
+        let why = "the metric has no confidence interval: nothing varies in these rows, they are too few, or none is known for it";
+        let remedy = "require it without `with confidence`, of more rows, or by another metric";
+        return (Status::Inconclusive, None, format!("{why}; {remedy}"));
     };
     if !relative::is_of(interval, level) {
         let message = match level {

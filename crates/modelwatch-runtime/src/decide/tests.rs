@@ -564,6 +564,15 @@ fn a_comparison_waits_for_a_baseline_that_is_not_there_yet() {
     assert_eq!((check.requirement.as_str(), check.message.as_str()), (">= baseline", "there is no baseline yet"));
 }
 
+/// As of a perfect regression, of which no row differs from another.
+#[test]
+fn a_missing_interval_says_why_and_what_to_do() {
+    let it = parse("r2", ">= 0.1 with confidence 95%").unwrap();
+    let check = &requirement(&it, &report())[0];
+    assert!(check.message.contains("nothing varies in these rows"), "{}", check.message);
+    assert!(check.message.contains("require it without `with confidence`"), "{}", check.message);
+}
+
 #[test]
 fn findings_fail_from_their_severity_on() {
     let finding = |severity| modelwatch_sdk::report::Finding::new("MW-X001", severity, "here", "something");

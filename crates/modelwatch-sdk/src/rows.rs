@@ -267,11 +267,11 @@ pub fn is_numeric(data_type: &DataType) -> bool {
     }
 }
 
-/// Reads integers, floats, booleans (0 and 1), dictionaries of them, and fixed-size lists of numbers, nested or not.
+/// Reads integers, floats, booleans (0 and 1), dictionaries of them, and lists of numbers, nested or not, that all have one length.
 /// Integers above 2^53 are rounded, as they are not by [`exact_numbers`]. A null row is NaN.
 ///
 /// # Errors
-/// When the array is of another type.
+/// When the array is of another type, or its lists differ in length.
 pub fn numbers(array: &dyn Array) -> Result<Numbers<'_>> {
     fn cast<T: ArrowPrimitiveType>(array: &dyn Array, to: impl Fn(T::Native) -> f64) -> Cow<'_, [f64]> {
         let array = array.as_primitive::<T>();
@@ -296,6 +296,11 @@ pub fn numbers(array: &dyn Array) -> Result<Numbers<'_>> {
         DataType::UInt64 => cast::<UInt64Type>(array, |it| it as f64),
         DataType::Boolean => booleans(array.as_boolean()),
         DataType::FixedSizeList(_, width) => return list(array.as_fixed_size_list(), *width as usize),
+        it if are_number_lists(it) => {
+            let lists = lists::fixed(array)?;
+            let Numbers { values, width, nulls } = list(&lists, lists.value_length() as usize)?;
+            return Ok(Numbers { values: Cow::Owned(values.into_owned()), width, nulls });
+        }
         DataType::Dictionary(_, values) if is_numeric(values) => dictionary(array)?,
         DataType::Null => vec![f64::NAN; array.len()].into(),
         other => return Err(Error::input(format!("expected numbers, got {}", what(other, array)))),

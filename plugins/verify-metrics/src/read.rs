@@ -107,7 +107,16 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
 
 /// Returns what a task of sums keeps of each model's predictions.
 fn judge(batch: &RecordBatch, settings: &Settings, sums: &SumLayout, models: &[Output]) -> Result<Vec<Vec<Judged>>> {
-    let (_, label) = label_column(batch)?;
+    let (name, label) = label_column(batch)?;
+    // Lists of which none is there have no length.
+    if label.null_count() == label.len() {
+        let none = || (0..label.len()).map(|_| Judged::Unlabeled).collect();
+        return Ok(models.iter().map(|_| none()).collect());
+    }
+    if rows::are_number_lists(label.data_type()) {
+        rows::numbers(label.as_ref())
+            .map_err(|e| Error::input(format!("the label `{name}`: {}", e.message)).with_help(e.help))?;
+    }
     models.iter().map(|it| sums.task().judge(sums, settings, label, it.array())).collect()
 }
 
@@ -136,7 +145,7 @@ pub(crate) fn binary_labels(batch: &RecordBatch, layout: &Layout) -> Result<Vec<
 }
 
 /// Returns the labels as words; none where it is missing.
-fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
+pub(crate) fn labels(batch: &RecordBatch, settings: &Settings, layout: &Layout) -> Result<Vec<Option<u64>>> {
     let (name, array) = label_column(batch)?;
     if settings.task == Task::Regression {
         let numbers = rows::numbers(array.as_ref()).map_err(|e| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Kind, Role,
-    arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray},
+    arrow::array::{ArrayRef, Float64Array, Int64Array, ListArray, StringArray, types::Int64Type},
     report::{MetricRole, Severity, Status},
     rows::Use,
     testing::{self, ProbeCase},
@@ -398,5 +398,24 @@ fn scores_of_label_sets_are_read_alike_in_all_rows() {
     let error = of("auto", &[0.3, 0.2, -1.5, 4.0, 2.0, 1.2]).unwrap_err();
     assert_eq!(error.path, "/scores");
     assert!(error.message.starts_with("in 2 of 3 rows the scores of `out` are not between 0 and 1"), "{error}");
+}
+
+#[test]
+fn labels_in_lists_of_one_length_are_read() {
+    let of = |rows: Vec<Option<Vec<Option<i64>>>>| {
+        let labels: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(rows));
+        let table = Table::default().with("tags", &[Use::Label], labels).candidate(&[0.9, 0.2, 0.1, 0.6, 0.7, 0.8], 2);
+        try_run(&json!({"task": "multi-label"}), &table)
+    };
+    let list = |it: &[i64]| Some(it.iter().copied().map(Some).collect());
+    let report = of(vec![list(&[1, 0]), None, list(&[1, 1])]).unwrap();
+    assert_eq!(value(&report, "subset_accuracy", &[]), 1.0);
+    assert!(report.gaps.iter().any(|it| it.what == "1 of 3 rows"), "{:?}", report.gaps);
+    let error = of(vec![list(&[1, 0]), list(&[1]), list(&[1, 1])]).unwrap_err();
+    assert!(
+        error.message.contains("the label `tags`") && error.message.contains("lists of lengths 1 and 2"),
+        "{error}"
+    );
+    assert!(error.help.contains("pad or cut them"), "{error}");
 }
 

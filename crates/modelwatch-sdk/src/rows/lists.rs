@@ -1,12 +1,13 @@
 //! Lists of numbers whose type does not say how long they are, as tools for data frames write embeddings.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
-use arrow_array::{Array, GenericListArray, OffsetSizeTrait, cast::AsArray};
-use arrow_schema::DataType;
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrait, cast::AsArray, make_array};
+use arrow_data::transform::MutableArrayData;
+use arrow_schema::{DataType, Field, FieldRef};
 
 use super::{Numbers, is_numeric, numbers};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Lists of numbers that may differ in length.
 #[derive(Clone, Debug)]
@@ -51,9 +52,70 @@ pub fn number_lists(array: &dyn Array) -> Result<Option<NumberLists>> {
     }
 }
 
+/// Returns lists of numbers, or of such lists, as if their type said the one length that they have.
+///
+/// # Errors
+/// When they have another one, or none, and when the array is of another type.
+pub(super) fn fixed(array: &dyn Array) -> Result<FixedSizeListArray> {
+    match array.data_type() {
+        DataType::List(item) => fix(array.as_list::<i32>(), item),
+        DataType::LargeList(item) => fix(array.as_list::<i64>(), item),
+        other => Err(Error::input(format!("expected lists of numbers, got {other}"))),
+    }
+}
+
+fn fix<O: OffsetSizeTrait>(array: &GenericListArray<O>, item: &FieldRef) -> Result<FixedSizeListArray> {
+    let lengths = lengths(array);
+    let length = match lengths.first() {
+        Some(it) if lengths.len() == 1 && *it > 0 => *it,
+        _ => return Err(unlike(&lengths)),
+    };
+    let start = |row: usize| array.value_offsets()[row].as_usize();
+    let values = if array.null_count() == 0 {
+        array.values().slice(start(0), array.len() * length)
+    } else {
+        // Behind a missing list there may be nothing.
+        let data = array.values().to_data();
+        let mut values = MutableArrayData::new(vec![&data], true, array.len() * length);
+        for row in 0..array.len() {
+            let added = if array.is_valid(row) {
+                values.try_extend(0, start(row), start(row) + length)
+            } else {
+                values.try_extend_nulls(length)
+            };
+            added.map_err(Error::input)?;
+        }
+        make_array(values.freeze())
+    };
+    let values: ArrayRef =
+        if are_number_lists(values.data_type()) { Arc::new(fixed(values.as_ref())?) } else { values };
+    let item = Field::clone(item).with_data_type(values.data_type().clone()).with_nullable(true);
+    let length = i32::try_from(length).map_err(Error::input)?;
+    FixedSizeListArray::try_new(Arc::new(item), length, values, array.nulls().cloned()).map_err(Error::input)
+}
+
+/// Says why lists have no length in common.
+fn unlike(lengths: &BTreeSet<usize>) -> Error {
+    const SHOWN: usize = 5;
+    let more = lengths.len().saturating_sub(SHOWN);
+    let mut shown: Vec<String> = lengths.iter().take(SHOWN).map(usize::to_string).collect();
+    shown.extend((more > 0).then(|| format!("{more} more")));
+    let lists = match shown.split_last() {
+        None => "lists none of which is there".to_owned(),
+        Some((only, [])) => format!("lists of length {only}"),
+        Some((last, first)) => format!("lists of lengths {} and {last}", first.join(", ")),
+    };
+    Error::input(format!("expected numbers, as many in each row, got {lists}"))
+        .with_help("pad or cut them to one length where the data is written, or leave the column out")
+}
+
+/// Returns the lengths of the lists that are there.
+fn lengths<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> BTreeSet<usize> {
+    (0..array.len()).filter(|it| array.is_valid(*it)).map(|it| array.value_length(it).as_usize()).collect()
+}
+
 fn read<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> Result<NumberLists> {
-    let lengths: BTreeSet<usize> =
-        (0..array.len()).filter(|it| array.is_valid(*it)).map(|it| array.value_length(it).as_usize()).collect();
+    let lengths = lengths(array);
     let length = match lengths.first() {
         Some(it) if lengths.len() == 1 => *it,
         _ => return Ok(NumberLists::Ragged(lengths)),
@@ -88,7 +150,49 @@ mod tests {
     use arrow_buffer::OffsetBuffer;
     use arrow_schema::Field;
 
-    use super::*;
+    use super::{
+        super::{Number, are_rounded, exact_numbers},
+        *,
+    };
+
+    #[test]
+    fn lists_of_one_length_are_read_as_numbers() {
+        let large = (1_i64 << 53) + 1;
+        let rows = [Some(vec![Some(1), Some(large)]), None, Some(vec![None, Some(3)])];
+        let of = ListArray::from_iter_primitive::<Int64Type, _, _>(rows);
+        let (found, exact) = (numbers(&of).unwrap(), exact_numbers(&of).unwrap());
+        assert_eq!((found.width, found.rows(), found.nulls, exact.width), (2, 3, 1, 2));
+        assert!(found.row(1).iter().all(|it| it.is_nan()) && found.row(2)[0].is_nan());
+        assert_eq!((found.row(0)[0], found.row(2)[1]), (1.0, 3.0));
+        assert_eq!(exact.row(0).collect::<Vec<_>>(), [Number::Integer(1), Number::Integer(large.into())]);
+        assert!(exact.row(1).all(|it| !it.is_finite()));
+        assert!(are_rounded(&of).unwrap() && !are_rounded(&of.slice(2, 1)).unwrap());
+        assert_eq!(numbers(&of.slice(2, 1)).unwrap().row(0)[1], 3.0);
+        let nested = ListArray::new(
+            Arc::new(Field::new("item", of.data_type().clone(), true)),
+            OffsetBuffer::from_lengths([1, 1]),
+            Arc::new(of.slice(1, 2)),
+            None,
+        );
+        let found = numbers(&nested).unwrap();
+        assert_eq!((found.width, found.row(1)[1]), (2, 3.0));
+    }
+
+    #[test]
+    fn lists_of_several_lengths_are_named() {
+        let message = |lengths: &[usize]| {
+            let rows = lengths.iter().map(|it| Some(vec![Some(1); *it]));
+            let of = ListArray::from_iter_primitive::<Int64Type, _, _>(rows);
+            let error = numbers(&of).unwrap_err();
+            assert_eq!(exact_numbers(&of).unwrap_err().message, error.message);
+            assert!(error.help.contains("one length"), "{error}");
+            error.message
+        };
+        assert_eq!(message(&[3, 2, 3]), "expected numbers, as many in each row, got lists of lengths 2 and 3");
+        assert_eq!(message(&[0, 0]), "expected numbers, as many in each row, got lists of length 0");
+        assert!(message(&[1, 2, 3, 4, 5, 6, 7]).ends_with("lists of lengths 1, 2, 3, 4, 5 and 2 more"));
+        assert!(message(&[]).ends_with("got lists none of which is there"));
+    }
 
     #[test]
     fn slices_and_nested_lists_are_read_row_by_row() {

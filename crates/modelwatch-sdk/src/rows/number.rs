@@ -13,7 +13,7 @@ use arrow_array::{
 };
 use arrow_schema::DataType;
 
-use super::numbers;
+use super::{are_number_lists, lists, numbers};
 use crate::error::{Error, Result};
 
 /// A number of a column. Integers keep all their digits, which `f64` does not beyond 2^53.
@@ -189,9 +189,13 @@ impl ExactNumbers<'_> {
 /// Reads what [`numbers`] reads, and rounds no integers.
 ///
 /// # Errors
-/// When the array is of another type.
+/// When the array is of another type, or its lists differ in length.
 pub fn exact_numbers(array: &dyn Array) -> Result<ExactNumbers<'_>> {
     let values = match array.data_type() {
+        it if are_number_lists(it) => {
+            let lists = lists::fixed(array)?;
+            return Ok(list(&lists, lists.value_length() as usize)?.into_owned());
+        }
         DataType::FixedSizeList(_, width) => return list(array.as_fixed_size_list(), *width as usize),
         DataType::Int64 => Values::Signed(array.as_primitive::<Int64Type>().values().as_ref().into()),
         DataType::UInt64 => Values::Unsigned(array.as_primitive::<UInt64Type>().values().as_ref().into()),
@@ -219,7 +223,7 @@ pub fn exact_numbers(array: &dyn Array) -> Result<ExactNumbers<'_>> {
 /// When the array is of another type.
 pub fn are_rounded(array: &dyn Array) -> Result<bool> {
     let mut item = array.data_type();
-    while let DataType::FixedSizeList(inner, _) = item {
+    while let DataType::FixedSizeList(inner, _) | DataType::List(inner) | DataType::LargeList(inner) = item {
         item = inner.data_type();
     }
     if !matches!(item, DataType::Int64 | DataType::UInt64) {

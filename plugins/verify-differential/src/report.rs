@@ -87,6 +87,7 @@ fn output(res: &mut Report, config: &Config, it: &OutputDifference) -> bool {
         status: Status::of(n, agrees),
         message: match n {
             0 => format!("output `{}` has no elements", it.name),
+            _ if observed == 0.0 => format!("{metric} of output `{}`{beside} is 0, allowed {limit}", it.name),
             _ => format!("{metric} of output `{}`{beside} is {observed:.3e}, allowed {limit}", it.name),
         },
     });
@@ -106,7 +107,7 @@ fn findings(res: &mut Report, comparison: &NodeComparison, found: &Where<'_>, al
             ("MW-N001", Severity::Error, "the outputs part at")
         };
         let message = format!(
-            "{what} `{}` ({}), which makes something else of the same values{others}: off by {:.1e} of their norm, at most {:.1e}",
+            "{what} `{}` ({}), which makes something else of the same values{others}: off by {:.1e} of their norm, by at most {:.1e} in any element",
             node.name, node.operator, counterpart.isolated.relative_norm, counterpart.isolated.max_absolute
         );
         res.findings.push(with_evidence(Finding::new(code, severity, &*node.name, message), node, counterpart).advice(
@@ -164,7 +165,7 @@ fn added_up(found: &Where<'_>, node: &NodeDifference, counterpart: &Counterpart)
     };
     let message = format!(
         "no node does something else with the same values, but errors add up: with all before it `{}` ({}) is the first beyond the \
-         limits, off by {:.1e} of its norm, at most {:.1e}; {most}",
+         limits, off by {:.1e} of its norm, by at most {:.1e} in any element; {most}",
         node.name, node.operator, counterpart.cumulative.relative_norm, counterpart.cumulative.max_absolute
     );
     let finding = Finding::new("MW-N007", Severity::Error, &*node.name, message).advice(

@@ -122,6 +122,8 @@ fn the_first_node_that_does_something_else_is_named() {
     assert_eq!((report.checks.len(), status(&report, "unmatched_outputs")), (4, Status::Pass));
     assert_eq!((report.checks[0].status, report.checks[0].observed), (Status::Fail, Some(0.07)));
     assert_eq!(codes(&report), ["MW-N001"]);
+    let message = &report.findings[0].message;
+    assert!(message.contains(" of their norm, by at most ") && message.ends_with(" in any element"), "{message}");
     let finding = &report.findings[0];
     assert_eq!((&*finding.place, finding.severity), ("second", Severity::Error));
     assert_eq!(finding.evidence["operator"], "Conv");
@@ -169,6 +171,7 @@ fn errors_that_add_up_are_said_to() {
     let finding = &report.findings[0];
     assert_eq!((&*finding.place, finding.severity), ("third", Severity::Error));
     assert!(finding.message.contains("`third` (Conv) is the first beyond the limits, off by 4.0e-2"), "{finding:?}");
+    assert!(finding.message.contains(" of its norm, by at most ") && finding.message.contains(" in any element; "));
     // The farthest up to there, in their order.
     let contributors = "`second` (Conv) by 2.0e-2; `third` (Conv) by 1.5e-2; `first` (Conv) by 1.0e-2";
     assert_eq!(finding.evidence["contributors"], contributors);
@@ -294,6 +297,8 @@ fn nodes_without_counterparts_do_not_count_as_compared() {
         ("nodes", "no node has a counterpart: only the outputs were compared")
     );
     assert_eq!(status(&report, "mismatch_share"), Status::Pass);
+    let check = report.checks.iter().find(|it| it.metric == "mismatch_share").unwrap();
+    assert!(check.message.ends_with(" is 0, allowed 0"), "{}", check.message);
     // Without outputs either, there is nothing that could pass.
     let report = run(json!({}), NodeComparison { outputs: vec![], nodes: vec![unpaired("a")], ..parted() });
     assert_eq!((report.checks.len(), status(&report, "unmatched_outputs")), (1, Status::NotChecked));

@@ -92,6 +92,10 @@ impl Config {
         }
         for (at, it) in self.limits.iter().enumerate() {
             let path = format!("/limits/{at}");
+            if it.batch_size == 0 {
+                return Err(Error::config(path, "the limits have no `batch_size`")
+                    .with_help(format!("say of which of {sizes:?} they are, as `batch_size = {}`", sizes[0])));
+            }
             if !sizes.contains(&it.batch_size) {
                 let message = format!("`batch_size` is {}, which is not measured", it.batch_size);
                 return Err(Error::config(format!("{path}/batch_size"), message)

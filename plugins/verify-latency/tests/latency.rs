@@ -373,6 +373,7 @@ fn wrong_options_are_refused_with_their_place() {
         (json!({ "max_runs": 0 }), "/max_runs", "at least 1"),
         (json!({ "rows": 0 }), "/rows", "at least 1"),
         (json!({ "limits": [{ "batch_size": 7, "p50_ms": 1 }] }), "/limits/0/batch_size", "not measured"),
+        (json!({ "limits": [{ "p50_ms": 5 }] }), "/limits/0", "the limits have no `batch_size`"),
         (json!({ "limits": [{ "batch_size": 1 }] }), "/limits/0", "no limit"),
         (json!({ "limits": [{ "batch_size": 1, "p95_ms": -1 }] }), "/limits/0/p95_ms", "above 0"),
         (

@@ -219,7 +219,7 @@ fn queries_without_an_order_or_a_hit_are_named() {
     // Query b has no hit: 0 for the NDCG, as in scikit-learn, and no say in the others.
     assert_eq!((value(&report, "ndcg", &[]), value(&report, "map", &[])), (0.5, 1.0));
     let gaps: Vec<&str> = report.gaps.iter().map(|it| it.what.as_str()).collect();
-    assert_eq!(gaps, ["1 queries", "map, mrr and hit_rate of 1 queries"]);
+    assert_eq!(gaps, ["1 query", "map, mrr and hit_rate of 1 query"]);
 }
 
 #[test]

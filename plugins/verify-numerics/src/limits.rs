@@ -49,14 +49,14 @@ fn too_large(
     let observed = (n > 0).then_some(greatest);
     res.checks.push(check(&metric, DATA, &format!("<= {limit}"), observed, seen.numbers.rows, status, message));
     let Some((node, operator)) = first else { return };
-    let message = format!(
-        "`{}` ({operator}) has numbers {what}: up to {}, more than {}; {} later {} too",
-        node.name,
-        shown(size(node.range)),
-        shown(limit),
-        beyond.count(),
-        seen.scope.plural()
-    );
+    let later = match beyond.count() {
+        0 => String::new(),
+        1 => format!("; 1 later {} too", seen.scope.singular()),
+        n => format!("; {n} later {} too", seen.scope.plural()),
+    };
+    let (greatest, limit) = (shown(size(node.range)), shown(limit));
+    let message =
+        format!("`{}` ({operator}) has numbers {what}: up to {greatest}, more than {limit}{later}", node.name);
     res.findings.push(
         Finding::new(code, Severity::Error, &*node.name, message)
             .advice("normalize in front of the node, or keep it in single precision"),
@@ -126,12 +126,16 @@ pub(crate) fn saturation(res: &mut Report, config: &Config, seen: &Seen) {
     let (status, message) = seen.judge(n, beyond.is_empty(), message);
     res.checks.push(check("max_saturated_share", DATA, &format!("<= {limit}"), observed, n, status, message));
     let Some((first, share)) = beyond.first() else { return };
+    let later = match beyond.len() - 1 {
+        0 => "",
+        1 => "; 1 later node is saturated too",
+        n => &format!("; {n} later nodes are saturated too"),
+    };
     let message = format!(
-        "{:.0} % of the numbers of `{}` ({}) are at a bound of the operator; {} later nodes are saturated too",
+        "{:.0} % of the numbers of `{}` ({}) are at a bound of the operator{later}",
         100.0 * share,
         first.name,
-        first.operator,
-        beyond.len() - 1
+        first.operator
     );
     res.findings.push(
         Finding::new("MW-F007", Severity::Warning, &*first.name, message)

@@ -204,6 +204,27 @@ fn subnormal_numbers_of_sums_are_a_gap() {
 }
 
 #[test]
+fn later_nodes_are_counted_where_there_are_some() {
+    let message = |n: usize| {
+        let (mut probe, host) = (open(json!({"max_abs": 1.0, "max_saturated_share": 0.5})), host(|it| it));
+        let host = host.with_numerics(move |batch| {
+            let nodes =
+                (0..n).map(|it| NodeNumbers { n_saturated: Some(1), ..numbers(&format!("{it}"), "Tanh", &[2.0]) });
+            Ok(Numbers { rows: batch.num_rows() as u64, nodes: nodes.collect(), ..Numbers::default() })
+        });
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap().findings.into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    let ends = |n: usize, ends: [&str; 2]| {
+        let found = message(n);
+        assert!(found.len() == 2 && found.iter().zip(ends).all(|(it, end)| it.ends_with(end)), "{found:?}");
+    };
+    ends(1, ["up to 2, more than 1", "are at a bound of the operator"]);
+    ends(2, ["more than 1; 1 later node too", "; 1 later node is saturated too"]);
+    ends(3, ["more than 1; 2 later nodes too", "; 2 later nodes are saturated too"]);
+}
+
+#[test]
 fn edges_are_judged_by_what_they_are_for() {
     let zeros = run(json!({"edges": ["zeros"]}), |it| if it == 0.0 { f64::INFINITY } else { it });
     assert_eq!(status(&zeros, "non_finite_nodes", "zeros"), Status::Fail);

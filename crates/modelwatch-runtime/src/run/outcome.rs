@@ -139,7 +139,10 @@ impl Judgement {
                 codes::NON_FINITE_INPUTS.code,
                 codes::NON_FINITE_INPUTS.severity,
                 "model inputs",
-                format!("{n} rows have model inputs that are missing or not finite"),
+                format!(
+                    "{n} {} model inputs that are missing or not finite",
+                    if n == 1 { "row has" } else { "rows have" }
+                ),
             )
             .advice("clean the data, or check that the model is made for missing values; operators may swallow NaN")
             .evidence("rows", n);

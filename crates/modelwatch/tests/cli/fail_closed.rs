@@ -577,6 +577,7 @@ fn model_inputs_that_are_missing_are_noticed() {
     ));
     let finding = record["findings"].as_array().unwrap().iter().find(|it| it["code"] == "MW-R001").unwrap();
     assert_eq!((&finding["probe"], &finding["evidence"]["rows"]), (&"run".into(), &1.into()));
+    assert_eq!(finding["message"], "1 row has model inputs that are missing or not finite");
 }
 
 /// A row counts once, whichever model's inputs it is bad for.

@@ -186,14 +186,15 @@ pub(crate) fn join(state: &State, layout: &Layout) -> Result<(State, Vec<Gap>)> 
     res.sample.settle();
     res.head.layout = Some(joined);
     let mut gaps = Vec::new();
-    if n_single > 0 {
-        gaps.push(Gap::new(format!("{n_single} queries"), "they have one document each, of which there is no order"));
+    let queries = |n: u64| if n == 1 { "1 query".to_owned() } else { format!("{n} queries") };
+    match n_single {
+        0 => {}
+        1 => gaps.push(Gap::new(queries(1), "it has one document, of which there is no order")),
+        n => gaps.push(Gap::new(queries(n), "they have one document each, of which there is no order")),
     }
     if n_irrelevant > 0 {
-        gaps.push(Gap::new(
-            format!("map, mrr and hit_rate of {n_irrelevant} queries"),
-            "none of their documents is relevant",
-        ));
+        let why = format!("none of {} documents is relevant", if n_irrelevant == 1 { "its" } else { "their" });
+        gaps.push(Gap::new(format!("map, mrr and hit_rate of {}", queries(n_irrelevant)), why));
     }
     if state.head.bound.is_some() {
         let why = format!("all metrics are of a sample of {} queries, whose rows fit into the budget", res.head.n_rows);

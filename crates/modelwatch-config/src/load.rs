@@ -29,11 +29,20 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Returns what was found later without what may only follow from a syntax error of the file.
+    /// Returns what was found later without what may only follow from a syntax error of the file, or from a value among the options of a
+    /// component that is none.
     pub fn without_consequences(&self, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
         let unread = Unread::of(&self.document, &self.diagnostics);
-        found.retain(|it| !unread.explains(&self.document, it));
+        found.retain(|it| !unread.explains(&self.document, it) && !self.lacks_a_value(it));
         found
+    }
+
+    /// Returns whether a diagnostic is about options in which a number or date could not be read, so that they seem to be left out.
+    fn lacks_a_value(&self, it: &Diagnostic) -> bool {
+        let unread = self.diagnostics.iter().filter(|it| [crate::code::NUMBER, crate::code::DATE].contains(&it.code));
+        let is_around =
+            |place: &str| place.strip_prefix(&*it.pointer).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+        it.pointer.contains("/with") && unread.map(|it| &*it.pointer).any(is_around)
     }
 }
 

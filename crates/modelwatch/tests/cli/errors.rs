@@ -53,6 +53,19 @@ fn mistakes_of_the_file_of_options_and_of_columns_are_shown_at_once() {
 }
 
 #[test]
+fn nothing_follows_from_a_number_that_is_not_finite() {
+    for number in ["inf", "nan"] {
+        let test = format!("name = 'a', change = {{ noise = 0.1 }}, tolerance = {number}");
+        let behavior = format!("[[verify]]\nuses = 'behavior'\nwith = {{ invariance = [{{ {test} }}] }}\n");
+        let project = Project::new();
+        project.write("pipeline.toml", &format!("{}{behavior}", digits("e08")));
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!((ended.code, ended.err.matches("error[").count()), (2, 1), "{}", ended.err);
+        assert!(ended.err.contains("error[E0007]") && ended.err.contains("tolerance` is not finite"), "{}", ended.err);
+    }
+}
+
+#[test]
 fn a_syntax_error_hides_nothing_else_and_nothing_follows_from_it() {
     let digits = digits("e08").replace("test.npz", "tset.npz").replace("name = 'test'", "name = 'test");
     let run = "[run]\nthreads = 'two'\n[report]\nhtlm = 'a.html'\n";

@@ -15,7 +15,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-M002",
         severity: Severity::Error,
         title: "the predictions carry no information about the labels",
-        meaning: "The interval of Cohen's kappa reaches to zero, or that of R² does not get above it: the model does no better than chance or the mean. It is a warning where the rows are too few to tell.",
+        meaning: "The interval of Cohen's kappa reaches to zero, or that of R² does not get above it: the model does no better than chance or the mean. Of a ranking, NDCG is no better than that of a random order; of a multi-label model, the kappa of all labels is not above zero. It is a warning where the rows are too few to tell.",
         advice: "Check that the labels belong to the rows, that the model was trained, that its units are not dead, and that inputs are scaled as in training. Where the rows are too few, judge the model on more.",
     },
     FindingCode {
@@ -43,7 +43,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-M006",
         severity: Severity::Error,
         title: "nearly all rows have the same prediction",
-        meaning: "One class is predicted for nearly every row although clearly fewer have that label, or a regression predicts one number while the labels vary. Of a multi-label model, that it predicts the same labels for nearly every row or next to none; of a segmentation, one class for all pixels; of a detection, nothing at all.",
+        meaning: "One class is predicted for nearly every row although clearly fewer have that label, or a regression predicts one number while the labels vary. Of a multi-label model, that it predicts the same labels for nearly every row or next to none; of a segmentation, one class for all pixels; of a detection, nothing at all; of texts, one text while the labels vary; of a ranking, equal scores for all documents of each query.",
         advice: "Look for dead units (a bias far below zero; see the analyzer `weights`), for inputs that are constant or not scaled as in training, and for a threshold that no score reaches.",
     },
     FindingCode {

@@ -24,7 +24,10 @@ use crate::{
     state::State,
     summed::Kind,
     tally::Tally,
-    tasks::queries,
+    tasks::{
+        queries::{self, Random},
+        sequences::Texts,
+    },
     totals::Totals,
     training, trivial,
 };
@@ -45,6 +48,10 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) is_complete: bool,
     /// Which part of the distinct rows is kept; none where they are all, or counts stand for them.
     pub(crate) share: Option<Share>,
+    /// What rankings that know nothing give, of queries.
+    pub(crate) random: Option<Random>,
+    /// The texts that were seen, of texts.
+    pub(crate) texts: Option<Texts>,
     /// Whether the candidate and the baseline are one model.
     is_one_model: bool,
     /// Slices in the data.
@@ -132,10 +139,12 @@ pub(crate) fn evaluate(
         return Ok(report);
     };
     let joined;
+    let mut random = None;
     let (layout, of_rows) = if layout.is_of_documents() {
-        let (state, gaps) = queries::join(state, layout)?;
-        report.gaps.extend(gaps);
-        joined = state;
+        let of_queries = queries::join(state, layout)?;
+        report.gaps.extend(of_queries.gaps);
+        joined = of_queries.state;
+        random = Some(of_queries.random);
         (joined.head.layout.as_ref().unwrap_or(layout), &joined)
     } else if let Some(it) = state.of_cells(layout) {
         joined = it;
@@ -146,6 +155,7 @@ pub(crate) fn evaluate(
     let groups = state.grid.as_ref().map(|it| it.groups(layout));
     let mut evaluation = Evaluation::new(layout, of_rows, groups.as_ref(), settings, host)?;
     evaluation.share = Share::of(state);
+    (evaluation.random, evaluation.texts) = (random, state.head.texts);
     evaluation.bound_samples();
     gaps::find(&evaluation, state, &mut report);
     gaps::missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
@@ -224,6 +234,8 @@ impl<'a> Evaluation<'a> {
             rows,
             is_complete,
             share: None,
+            random: None,
+            texts: None,
             is_one_model,
             slices,
             measures,

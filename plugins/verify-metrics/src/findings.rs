@@ -33,9 +33,9 @@ use crate::{
 /// The fewest rows for findings other than MW-M001.
 const MIN_ROWS: u64 = 30;
 /// The level of the intervals that findings rest on, where no requirement asks for one.
-const LEVEL: f64 = 0.95;
+pub(crate) const LEVEL: f64 = 0.95;
 /// MW-M002: kappa below this is next to no agreement; an upper bound above it leaves the question open.
-const SLIGHT_KAPPA: f64 = 0.2;
+pub(crate) const SLIGHT_KAPPA: f64 = 0.2;
 /// MW-M003: the share of the moved classes' rows that the permutation must make right …
 const MOVED_HIGH: f64 = 0.8;
 /// … and the share that may be right without it.
@@ -61,7 +61,7 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, gap: Option<&Gap<'_>>, report: &
     }
     let is_worse = worse_than_baseline(evaluation);
     if evaluation.layout.sums.is_some() {
-        findings.extend(sum_findings::constant(evaluation));
+        findings.extend(sum_findings::constant(evaluation).or_else(|| sum_findings::no_information(evaluation)));
     } else if evaluation.layout.is_regression() {
         let found = constant_number(evaluation).or_else(|| no_better_than_the_mean(evaluation));
         findings.extend(found.or_else(|| no_skill(evaluation)));

@@ -20,7 +20,7 @@ use crate::{
     row::{Layout, Prediction, RowScores},
     state::State,
     summed::{Judged, SumLayout},
-    tasks::{multi_label, queries},
+    tasks::{multi_label, queries, sequences},
 };
 
 /// How far probabilities may be beyond 0 and 1, and their sum beyond 1.
@@ -68,6 +68,9 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
             for (model, (output, judged)) in models.iter().zip(&judged).enumerate() {
                 state.head.add_readings(model, multi_label::readings(output.array(), judged)?);
             }
+        }
+        if settings.task == Task::Sequences {
+            state.head.add_texts(sequences::texts(label_column(batch)?.1, models[0].array(), &judged[0])?);
         }
         let keys = if layout.is_of_documents() { Some(queries::keys(batch, settings)?) } else { None };
         for row in 0..batch.num_rows() {

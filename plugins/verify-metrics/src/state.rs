@@ -14,6 +14,7 @@ use crate::{
     row::Layout,
     sample::{self, Sample},
     slices::Slices,
+    tasks::sequences::{self, Texts},
     totals::Totals,
 };
 
@@ -44,6 +45,9 @@ pub(crate) struct Head {
     pub(crate) slices: Slices,
     /// The least key of the queries that were dropped for the budget.
     pub(crate) bound: Option<u64>,
+    /// The texts of the candidate and of the labels, where the task is about texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) texts: Option<Texts>,
     /// Whether the bytes of the rows are those of a grid.
     has_grid: bool,
     /// The sums over all rows; only where not all rows are kept.
@@ -54,6 +58,11 @@ impl Head {
     /// Adds rows of a model that were taken for probabilities and for logits.
     pub(crate) fn add_readings(&mut self, model: usize, n_read: [u64; 2]) {
         self.n_read[model].iter_mut().zip(n_read).for_each(|(sum, n)| *sum = sum.saturating_add(n));
+    }
+
+    /// Adds texts.
+    pub(crate) fn add_texts(&mut self, added: Option<Texts>) {
+        self.texts = [self.texts, added].into_iter().flatten().reduce(sequences::together);
     }
 
     /// Refuses scores of which some rows were taken for probabilities and others for logits.
@@ -128,6 +137,7 @@ impl State {
         for (model, n_read) in other.head.n_read.into_iter().enumerate() {
             self.head.add_readings(model, n_read);
         }
+        self.head.add_texts(other.head.texts);
         let dropped = self.head.slices.merge(other.head.slices, expected);
         for totals in [&mut self.head.totals, &mut other.head.totals].into_iter().flatten() {
             for (group, keys) in &dropped {

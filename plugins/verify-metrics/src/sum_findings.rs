@@ -1,10 +1,15 @@
-//! Findings of tasks whose metrics are of sums: models that give one answer to everything, and boxes that are none.
+//! Findings of tasks whose metrics are of sums: models that give one answer to everything or one that tells nothing, and boxes that are
+//! none.
 
 use modelwatch_sdk::report::{Finding, Severity};
 
+use modelwatch_stats::intervals::normal_quantile;
+
 use crate::{
     evaluate::Evaluation,
-    findings::{CONSTANT_ADVICE, CONSTANT_MARGIN, CONSTANT_SHARE},
+    findings::{CONSTANT_ADVICE, CONSTANT_MARGIN, CONSTANT_SHARE, LEVEL, SLIGHT_KAPPA as SLIGHT},
+    mass::Mass,
+    measure,
     summed::{Counts, Kind},
     tasks::{detection, multi_label},
 };
@@ -48,11 +53,81 @@ pub(crate) fn constant(evaluation: &Evaluation<'_>) -> Option<Finding> {
             let (n, objects) = (of[detection::N_DETECTIONS], of[detection::N_OBJECTS]);
             (n == 0.0 && objects > 0.0).then(|| format!("nothing is detected, while there are {objects} objects"))
         }
-        _ => None,
+        Kind::Sequences => evaluation.texts.and_then(|[labels, predictions]| {
+            let is_constant = predictions[0] == predictions[1] && labels[0] != labels[1];
+            is_constant.then(|| "one text is predicted, while the labels vary,".to_owned())
+        }),
+        Kind::Queries => {
+            let is_constant = evaluation.random.is_some_and(|it| it.is_constant && it.ndcg < 1.0);
+            is_constant.then(|| "the documents of each query have equal scores, so that nothing is ranked,".to_owned())
+        }
+        Kind::Documents => None,
     }?;
     let place = format!("candidate:{}", evaluation.layout.models[0].output);
-    let message = format!("{what} in {} rows", evaluation.tally().all.n);
+    let rows = if sums.kind == Kind::Queries { "queries" } else { "rows" };
+    let message = format!("{what} in {} {rows}", evaluation.tally().all.n);
     Some(Finding::new("MW-M006", Severity::Error, place, message).advice(CONSTANT_ADVICE))
+}
+
+/// Returns the finding of a candidate whose answers tell nothing of the labels.
+pub(crate) fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
+    let sums = evaluation.layout.sums.as_ref()?;
+    let (name, value, trivial, low, high) = match sums.kind {
+        Kind::Queries => {
+            let measure = measure::primary(evaluation.layout);
+            let random = evaluation.random.filter(|it| it.ndcg < 1.0)?.ndcg;
+            let value = evaluation.value(measure, 0);
+            let [low, high] = evaluation.interval(measure, 0, LEVEL).map_or([value; 2], |it| [it.low, it.high]);
+            ("ndcg", value, random, low, high)
+        }
+        Kind::MultiLabel => {
+            let counts = &evaluation.tally().models[0].sums[multi_label::N_FIRST..];
+            let (kappa, half) = kappa(counts, evaluation.tally().all)?;
+            ("kappa of all labels", kappa, 0.0, kappa - half, kappa + half)
+        }
+        _ => return None,
+    };
+    // Not known to be better than what knows nothing.
+    if low > trivial {
+        return None;
+    }
+    // Of many labels in a row, a slight agreement may be far beyond chance.
+    let is_slight = sums.kind == Kind::Queries && high < trivial + SLIGHT * (1.0 - trivial);
+    let is_sure = value <= trivial || is_slight;
+    let of_trivial = if sums.kind == Kind::Queries { "a random order has" } else { "chance gives" };
+    let found = format!("{name} is {value:.3} [{low:.3}, {high:.3}], where {of_trivial} {trivial:.3}");
+    let n = evaluation.tally().all.n;
+    let (severity, message, advice) = if is_sure {
+        (
+            Severity::Error,
+            format!("the predictions carry no information about the labels: {found}"),
+            "check that the labels belong to the rows (shuffled labels), that higher scores are for what is more relevant, that the model \
+             was trained, and that inputs are scaled as in training",
+        )
+    } else {
+        let rows = if sums.kind == Kind::Queries { "queries" } else { "rows" };
+        let message = format!("{n} {rows} are too few to tell the predictions from chance: {found}");
+        (Severity::Warning, message, "judge the model on more rows")
+    };
+    let place = format!("candidate:{}", evaluation.layout.models[0].output);
+    let finding = Finding::new("MW-M002", severity, place, message).advice(advice);
+    Some(finding.evidence("value", value).evidence("trivial", trivial))
+}
+
+/// Returns Cohen's kappa of the labels of all classes, each of which agrees by chance as often as its own shares say, and half of its
+/// interval as if the labels of a row went together; none where nothing varies.
+fn kappa(counts: &[f64], all: Mass) -> Option<(f64, f64)> {
+    let (n, n_classes) = (all.weight, (counts.len() / 3) as f64);
+    let wrong: f64 = classes(counts).map(|it| it.alarms + it.misses).sum();
+    let by_chance = |it: Counts| {
+        let (truth, predicted) = ((it.hits + it.misses) / n, (it.hits + it.alarms) / n);
+        truth * predicted + (1.0 - truth) * (1.0 - predicted)
+    };
+    let observed = 1.0 - wrong / (n * n_classes);
+    let expected = classes(counts).map(by_chance).sum::<f64>() / n_classes;
+    let spread = (observed * (1.0 - observed) / all.effective()).max(0.0).sqrt();
+    let quantile = normal_quantile((1.0 + LEVEL) / 2.0).ok()?;
+    (expected < 1.0).then(|| ((observed - expected) / (1.0 - expected), quantile * spread / (1.0 - expected)))
 }
 
 fn classes(counts: &[f64]) -> impl Iterator<Item = Counts> + '_ {

@@ -11,7 +11,7 @@ pub(crate) mod detection;
 pub(crate) mod multi_label;
 pub(crate) mod queries;
 mod segmentation;
-mod sequences;
+pub(crate) mod sequences;
 
 /// Returns the task of a kind.
 pub(crate) fn of(kind: Kind) -> &'static dyn Summed {

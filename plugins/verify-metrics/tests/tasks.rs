@@ -378,6 +378,7 @@ fn queries_that_a_metric_leaves_out_are_not_counted() {
         assert_eq!((n("map", &[]), n("mrr", &[]), n("hit_rate", &[("k", "1")]), n("ndcg", &[])), (1, 1, 1, 16));
     }
 }
+
 /// As those of several classes are: a threshold of 0.5 would be held against the logits.
 #[test]
 fn scores_of_label_sets_are_read_alike_in_all_rows() {
@@ -419,3 +420,58 @@ fn labels_in_lists_of_one_length_are_read() {
     assert!(error.help.contains("pad or cut them"), "{error}");
 }
 
+#[test]
+fn one_text_for_all_is_a_finding() {
+    let report = |labels: &[&str], predicted: &[&str]| {
+        let some = |it: &[&str]| (0..40).map(|at| it[at % it.len()].to_owned()).collect::<Vec<_>>();
+        let (labels, predicted) = (some(labels), some(predicted));
+        let [labels, predicted] = [&labels, &predicted].map(|it| it.iter().map(|it| Some(&**it)).collect::<Vec<_>>());
+        let batch = spoken(&labels, &predicted).batch();
+        let whole = run(&json!({"task": "sequences"}), &spoken(&labels, &predicted));
+        let cut = run_cut(&json!({"task": "sequences"}), &batch, 5, 3);
+        assert_eq!(codes(&whole), codes(&cut));
+        whole
+    };
+    let found = report(&["a", "b"], &["a"]);
+    assert_eq!(codes(&found), ["MW-M006"]);
+    assert_eq!(found.findings[0].message, "one text is predicted, while the labels vary, in 40 rows");
+    assert_eq!(codes(&report(&["a", "b"], &["a", "b"])), [""; 0]);
+    assert_eq!(codes(&report(&["a"], &["a"])), [""; 0]);
+}
+
+#[test]
+fn rankings_that_know_nothing_are_a_finding() {
+    let queries: Vec<i64> = (0..200).map(|it| it / 5).collect();
+    let labels: Vec<i64> = (0..200).map(|it| i64::from(it % 5 == it / 5 % 5)).collect();
+    let of = |score: &dyn Fn(usize) -> f64| {
+        let scores: Vec<f64> = (0..200).map(score).collect();
+        let queries: ArrayRef = Arc::new(Int64Array::from(queries.clone()));
+        let table = Table::default().with("q", &[Use::Feature], queries).labels(&labels).candidate(&scores, 1);
+        run(&json!({"task": "ranking", "query": "q"}), &table)
+    };
+    // Each query has its own score.
+    let constant = of(&|it| (it / 5) as f64);
+    assert_eq!(codes(&constant), ["MW-M006"]);
+    assert!(constant.findings[0].message.contains("equal scores"), "{:?}", constant.findings);
+    let inverted = of(&|it| -(labels[it] as f64) + it as f64 / 1e4);
+    assert_eq!(codes(&inverted), ["MW-M002"]);
+    assert_eq!(inverted.findings[0].severity, Severity::Error);
+    assert_eq!(codes(&of(&|it| labels[it] as f64 + it as f64 / 1e4)), [""; 0]);
+}
+
+#[test]
+fn label_sets_by_chance_are_a_finding() {
+    let bits = |seed: u64| random(1200, seed).iter().map(|it| f64::from(u8::from(*it < 0.3))).collect::<Vec<_>>();
+    let of = |labels: &[f64], scores: &[f64]| {
+        let table = Table::default().with("y", &[Use::Label], scored(labels, 3)).candidate(scores, 3);
+        run(&json!({"task": "multi-label", "intervals": {"replicates": 0}}), &table)
+    };
+    let labels = bits(5);
+    let found = of(&labels, &bits(6));
+    assert_eq!(codes(&found), ["MW-M002"]);
+    assert!(found.findings[0].message.contains("kappa of all labels is"), "{:?}", found.findings);
+    assert_eq!(found.findings[0].severity, Severity::Error);
+    let half: Vec<f64> =
+        labels.iter().zip(bits(7)).enumerate().map(|(at, it)| if at % 2 == 0 { *it.0 } else { it.1 }).collect();
+    assert_eq!(codes(&of(&labels, &half)), [""; 0]);
+}

@@ -140,11 +140,27 @@ pub(crate) fn keys(batch: &RecordBatch, settings: &Settings) -> Result<Vec<u64>>
     rows::texts(column.as_ref())?.into_iter().map(key).collect()
 }
 
-/// Joins documents to queries: returns a state in which each query is a row, and what was left out.
+/// What rankings that know nothing give for the queries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Random {
+    /// The mean NDCG of a random order, which is that of equal scores.
+    pub(crate) ndcg: f64,
+    /// Whether the candidate's scores are equal in every query.
+    pub(crate) is_constant: bool,
+}
+
+/// Queries, what rankings that know nothing give for them, and what was left out.
+pub(crate) struct Joined {
+    pub(crate) state: State,
+    pub(crate) random: Random,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Joins documents to queries, each of which is a row of the state.
 ///
 /// # Errors
 /// When the documents of a query differ in their weight.
-pub(crate) fn join(state: &State, layout: &Layout) -> Result<(State, Vec<Gap>)> {
+pub(crate) fn join(state: &State, layout: &Layout) -> Result<Joined> {
     let documents = layout.sums.clone().unwrap_or_else(|| unreachable!("rankings have sums"));
     let sums = SumLayout { kind: Kind::Queries, ..documents };
     let joined = Layout { sums: Some(sums.clone()), ..layout.clone() };
@@ -155,6 +171,7 @@ pub(crate) fn join(state: &State, layout: &Layout) -> Result<(State, Vec<Gap>)> 
     let mut res = State::default();
     res.head.slices = state.head.slices.clone();
     let (mut n_single, mut n_irrelevant) = (0u64, 0u64);
+    let (mut is_constant, mut random, mut mass) = (true, 0.0, 0.0);
     for rows in queries.into_values() {
         if rows.iter().map(|it| it.1).sum::<u64>() < 2 {
             n_single += 1;
@@ -164,6 +181,12 @@ pub(crate) fn join(state: &State, layout: &Layout) -> Result<(State, Vec<Gap>)> 
         if rows.iter().any(|it| layout.weight(it.0) != layout.weight(first)) {
             return Err(Error::input("the rows of a query have different weights")
                 .with_help("give all rows of a query its weight"));
+        }
+        if let Some(documents) = documents_of(layout, &rows, 0) {
+            is_constant &= documents.windows(2).all(|it| it[0].score == it[1].score);
+            let tied: Vec<Document> = documents.iter().map(|it| Document { score: 0.0, ..*it }).collect();
+            random += layout.weight(rows[0].0) * ndcg(&tied, usize::MAX).unwrap_or(0.0);
+            mass += layout.weight(rows[0].0);
         }
         let mut words = vec![0];
         words.extend(layout.has_weights.then(|| layout.weight(first).to_bits()));
@@ -200,17 +223,12 @@ pub(crate) fn join(state: &State, layout: &Layout) -> Result<(State, Vec<Gap>)> 
         let why = format!("all metrics are of a sample of {} queries, whose rows fit into the budget", res.head.n_rows);
         gaps.push(Gap::new("rows beyond the budget", why));
     }
-    Ok((res, gaps))
+    Ok(Joined { state: res, random: Random { ndcg: random / mass, is_constant }, gaps })
 }
 
 /// Returns the words of a query; none where a document has no usable score.
 fn judge(layout: &Layout, sums: &SumLayout, rows: &[(&[u64], u64)], model: usize) -> Option<Vec<u64>> {
-    let mut documents = Vec::new();
-    for &(words, count) in rows {
-        let Prediction::Summed(found) = layout.prediction(words, model) else { return None };
-        let document = Document { score: f64::from_bits(found[0]), relevance: f64::from_bits(found[1]) };
-        documents.extend((0..count).map(|_| document));
-    }
+    let documents = documents_of(layout, rows, model)?;
     let mut res = Vec::with_capacity(sums.n_words());
     for &k in &sums.at_k {
         res.push(ndcg(&documents, usize::try_from(k).unwrap_or(usize::MAX)).ok()?);
@@ -222,4 +240,15 @@ fn judge(layout: &Layout, sums: &SumLayout, rows: &[(&[u64], u64)], model: usize
     res.push(rank.map_or(0.0, |it| 1.0 / it as f64));
     res.extend(sums.at_k.iter().map(|&k| f64::from(u8::from(rank.is_ok_and(|it| it as u64 <= k)))));
     Some(res.into_iter().map(f64::to_bits).collect())
+}
+
+/// Returns the documents of a query; none where one has no usable score.
+fn documents_of(layout: &Layout, rows: &[(&[u64], u64)], model: usize) -> Option<Vec<Document>> {
+    let mut res = Vec::new();
+    for &(words, count) in rows {
+        let Prediction::Summed(found) = layout.prediction(words, model) else { return None };
+        let document = Document { score: f64::from_bits(found[0]), relevance: f64::from_bits(found[1]) };
+        res.extend((0..count).map(|_| document));
+    }
+    Some(res)
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use modelwatch_sdk::{Error, Result, arrow::array::ArrayRef};
-use modelwatch_stats::sequences::edit_distance;
+use modelwatch_stats::{bootstrap::row_key, sequences::edit_distance};
 
 use crate::{
     config::Settings,
@@ -22,6 +22,23 @@ const MAX_LENGTH: usize = 20_000;
 
 /// The words are: whether the text is right, edits and number of characters, edits and number of words.
 pub(crate) struct Sequences;
+
+/// The least and the greatest hash of the labels and of the predictions: whether they vary, in any order of the rows.
+pub(crate) type Texts = [[u64; 2]; 2];
+
+/// Returns the texts of judged rows; none where none is usable.
+pub(crate) fn texts(label: &ArrayRef, output: &ArrayRef, judged: &[Judged]) -> Result<Option<Texts>> {
+    let (labels, outputs) = (outputs::labels(label.as_ref())?, outputs::labels(output.as_ref())?);
+    let key = |it: &Option<Cow<'_, str>>| row_key(it.as_deref().unwrap_or_default().as_bytes());
+    let rows = labels.iter().zip(&outputs).zip(judged).filter(|it| matches!(it.1, Judged::Words(_)));
+    let of_rows = rows.map(|((label, output), _)| [key(label), key(output)].map(|it| [it, it]));
+    Ok(of_rows.reduce(together))
+}
+
+/// Returns the texts of rows and of others.
+pub(crate) fn together(left: Texts, right: Texts) -> Texts {
+    [0, 1].map(|it| [left[it][0].min(right[it][0]), left[it][1].max(right[it][1])])
+}
 
 impl Summed for Sequences {
     fn n_words(&self, _: &SumLayout) -> usize {

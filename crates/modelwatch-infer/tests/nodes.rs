@@ -415,6 +415,26 @@ fn numbers_of(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>, dims: [&[i64
 }
 
 #[test]
+fn nodes_have_the_names_and_operators_of_the_file() {
+    let nodes = vec![
+        proto::node("Clip", "", &["x", "low", "high"], "clip", vec![]),
+        proto::node("Flatten", "", &["clip"], "flat", vec![proto::int("axis", 1)]),
+        proto::node("MatMul", "", &["flat", "w"], "y", vec![]),
+    ];
+    let scalar = |name: &str, it: f32| proto::float_tensor(name, &[], &[it]);
+    let weights = vec![scalar("low", -6.0), scalar("high", 6.0), proto::float_tensor("w", &[4, 3], &[0.5; 12])];
+    let found = numbers_of(nodes, weights, [&[-1, 2, 2], &[-1, 3]], 1.0);
+    let told: Vec<_> = found.iter().map(|it| (it.name.as_str(), it.operator.as_str())).collect();
+    assert_eq!(told[0], ("x", ""));
+    assert_eq!(told.last().unwrap(), &("the_y", "MatMul"));
+    assert!(told[1..].iter().all(|it| ["Clip", "Flatten", "MatMul"].contains(&it.1)), "{told:?}");
+    assert!(told.contains(&("the_flat", "Flatten")), "{told:?}");
+    // Two parts of one node have a name of their own.
+    let clipped: BTreeSet<_> = told.iter().filter(|it| it.1 == "Clip").map(|it| it.0).collect();
+    assert!(clipped.len() == 2 && clipped.iter().all(|it| it.starts_with("the_clip")), "{told:?}");
+}
+
+#[test]
 fn numbers_are_subnormal_in_the_type_of_their_node() {
     let cast = |to: i64| vec![proto::int("to", to)];
     let nodes = vec![

@@ -336,7 +336,8 @@ impl Executable for TractExecutable {
         guard::guarded(&self.path, || {
             let mut typed = self.source.typed(rows, row_shapes).map_err(failed)?;
             as_answered(&mut typed).map_err(failed)?;
-            NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)
+            let graph = NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)?;
+            Ok(graph.with_operators(self.source.operators.clone()))
         })
     }
 
@@ -346,7 +347,7 @@ impl Executable for TractExecutable {
         guard::guarded(&self.path, || {
             let (typed, outlets) = self.source.typed_with_tensors(rows, row_shapes).map_err(failed)?;
             let graph = NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)?;
-            Ok(graph.with_outlets(outlets))
+            Ok(graph.with_outlets(outlets).with_operators(self.source.operators.clone()))
         })
     }
 }

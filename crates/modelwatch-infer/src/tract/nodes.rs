@@ -1,7 +1,7 @@
 //! A model as nodes that are run one by one.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -32,6 +32,8 @@ pub struct NodeGraph {
     pub(super) n_uses: Vec<usize>,
     /// Where the tensors of the file are, if that was asked for.
     outlets: HashMap<String, OutletId>,
+    /// The operators of the file's nodes by their names, where that is known.
+    operators: Arc<BTreeMap<String, String>>,
 }
 
 /// The values of one node.
@@ -47,7 +49,8 @@ impl NodeGraph {
         let order = model.eval_order()?;
         let (row_shapes, input_types) = (row_shapes.to_vec(), input_types.to_vec());
         let (constants, n_uses) = (vec![None; model.nodes().len()], n_uses(&model, &order)?);
-        let mut res = Self { model, rows, row_shapes, input_types, order, constants, n_uses, outlets: HashMap::new() };
+        let (outlets, operators) = (HashMap::new(), Arc::default());
+        let mut res = Self { model, rows, row_shapes, input_types, order, constants, n_uses, outlets, operators };
         for &id in &res.order {
             let node = res.model.node(id);
             // A source has no inputs either.
@@ -63,6 +66,28 @@ impl NodeGraph {
     /// Returns the graph with the places of the file's tensors in it.
     pub(super) fn with_outlets(self, outlets: HashMap<String, OutletId>) -> Self {
         Self { outlets, ..self }
+    }
+
+    /// Returns the graph with the operators of the file's nodes.
+    pub(super) fn with_operators(self, operators: Arc<BTreeMap<String, String>>) -> Self {
+        Self { operators, ..self }
+    }
+
+    /// Returns the node of the file that a node is a part of, and its operator; none where that is not known.
+    fn origin(&self, node: &TypedNode) -> Option<(&str, &str)> {
+        // Inputs and constants may be named like a node or a part of it.
+        let mut name = Some(&*node.name).filter(|_| !node.op_is::<Const>() && !is_source(node))?;
+        loop {
+            if let Some((name, operator)) = self.operators.get_key_value(name) {
+                return Some((name.as_str(), operator.as_str()));
+            }
+            name = &name[..name.rfind('.')?];
+        }
+    }
+
+    /// Returns the operator that the file has for a node, or else what stands for it here.
+    pub(super) fn operator(&self, node: &TypedNode) -> String {
+        self.origin(node).map_or_else(|| node.op.name().into_owned(), |it| it.1.to_owned())
     }
 
     /// Returns where a tensor of the file is.
@@ -107,18 +132,25 @@ impl NodeGraph {
     pub(crate) fn unseen(&self, outputs: &[String]) -> HashMap<usize, NodeNumbers> {
         // An output that does not depend on the inputs is one all the same.
         let is_output = |id: usize| self.model.outputs.iter().any(|it| it.node == id);
-        let kept = self.order.iter().copied().filter(|id| !self.is_constant(*id) || is_output(*id));
+        let kept: Vec<usize> =
+            self.order.iter().copied().filter(|id| !self.is_constant(*id) || is_output(*id)).collect();
+        let mut n_parts: HashMap<&str, usize> = HashMap::new();
+        for (name, _) in kept.iter().filter_map(|id| self.origin(self.model.node(*id))) {
+            *n_parts.entry(name).or_default() += 1;
+        }
         let one = |id: usize| {
             let node = self.model.node(id);
+            // Each part of a node has a name of its own.
+            let whole = self.origin(node).map(|it| it.0).filter(|it| n_parts[it] == 1);
+            let name = whole.unwrap_or(&node.name).to_owned();
             let its_outputs = self.model.outputs.iter().zip(outputs).filter(|it| it.0.node == id);
-            let operator = if is_source(node) { String::new() } else { node.op.name().into_owned() };
+            let operator = if is_source(node) { String::new() } else { self.operator(node) };
             let outputs = its_outputs.map(|it| it.1.clone()).collect();
             let is_float = node.outputs.iter().all(|it| it.fact.datum_type.is_float());
-            let numbers =
-                NodeNumbers { name: node.name.clone(), operator, outputs, is_float, ..NodeNumbers::default() };
+            let numbers = NodeNumbers { name, operator, outputs, is_float, ..NodeNumbers::default() };
             (id, numbers.with_bounds(bounds::of(self, node)))
         };
-        kept.map(one).collect()
+        kept.into_iter().map(one).collect()
     }
 
     /// Returns the numbers of the constants that computing nodes take, or says what failed.
@@ -130,7 +162,7 @@ impl NodeGraph {
             let values = self.constants[id].iter().flatten().filter(|it| it.datum_type().is_float());
             let mut numbers = NodeNumbers {
                 name: node.name.clone(),
-                operator: node.op.name().into_owned(),
+                operator: self.operator(node),
                 is_float: true,
                 ..NodeNumbers::default()
             };

@@ -1,7 +1,7 @@
 //! Reads ONNX models.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -159,8 +159,11 @@ fn attempts(
     const SMALL_IMAGE: usize = 4096;
     let row_by_row = findings.row_by_row || (info.has_convolutions() && !info.has_rows_up_to(SMALL_IMAGE));
     let layers = proto.graph.as_ref().map(layers::layers);
-    let source =
-        |graph| Source { layers: layers.clone(), row_by_row, ..Source::new(graph, info.clone(), input_types.to_vec()) };
+    let operators: Arc<BTreeMap<String, String>> = Arc::new(proto.graph.as_ref().map(operators).unwrap_or_default());
+    let source = |graph| {
+        let (layers, operators) = (layers.clone(), operators.clone());
+        Source { layers, row_by_row, operators, ..Source::new(graph, info.clone(), input_types.to_vec()) }
+    };
     let has_shapes = proto.graph.as_ref().is_some_and(|it| !it.value_info.is_empty());
     let mut sources = Vec::new();
     let mut first_error = None;
@@ -185,6 +188,22 @@ fn attempts(
         uncompiled.kept = Some((onnx, proto));
     }
     Ok(Attempts { sources, uncompiled: Some(uncompiled), beside: Some(beside) })
+}
+
+/// Returns the operators by the names of their nodes, but for names that several have.
+fn operators(graph: &GraphProto) -> BTreeMap<String, String> {
+    let (mut res, mut repeated) = (BTreeMap::new(), BTreeSet::new());
+    for node in &graph.node {
+        // One without a name is named after its first output.
+        let Some(name) = [Some(&node.name), node.output.first()].into_iter().flatten().find(|it| !it.is_empty()) else {
+            continue;
+        };
+        if res.insert(name.clone(), node.op_type.clone()).is_some() {
+            repeated.insert(name);
+        }
+    }
+    res.retain(|name, _| !repeated.contains(name));
+    res
 }
 
 fn parse(onnx: &Onnx, proto: &ModelProto, path: &Path) -> Result<InferenceModel, String> {

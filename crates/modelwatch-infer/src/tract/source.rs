@@ -1,7 +1,7 @@
 //! A parsed model, before shapes are known.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -87,12 +87,14 @@ pub(super) struct Source {
     pub layers: Option<Layers>,
     /// Those of them that are given behind the outputs.
     pub given: Vec<String>,
+    /// The operators of the file's nodes by their names, where the format has them.
+    pub operators: Arc<BTreeMap<String, String>>,
 }
 
 impl Source {
     /// Returns the graph of which no layers are known, whose rows are computed together.
     pub(super) fn new(graph: Graph, info: ModelInfo, input_types: Vec<DatumType>) -> Self {
-        Self { graph, info, input_types, row_by_row: false, layers: None, given: Vec::new() }
+        Self { graph, info, input_types, row_by_row: false, layers: None, given: Vec::new(), operators: Arc::default() }
     }
 
     /// Returns the graph that gives these tensors inside of it as well, behind its outputs; an output is not given twice.
@@ -116,7 +118,8 @@ impl Source {
         let spec = |name: &String| TensorSpec { name: name.clone(), dtype: ElementType::F32, shape: vec![None] };
         info.outputs.extend(given.iter().map(spec));
         let (input_types, layers) = (self.input_types.clone(), self.layers.clone());
-        Ok(Self { graph, info, input_types, row_by_row: self.row_by_row, layers, given })
+        let (row_by_row, operators) = (self.row_by_row, self.operators.clone());
+        Ok(Self { graph, info, input_types, row_by_row, layers, given, operators })
     }
 
     /// Returns whether some numbers are quantized by a scale that is taken from them.

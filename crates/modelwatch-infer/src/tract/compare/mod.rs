@@ -315,7 +315,7 @@ impl Lockstep {
         };
         NodeDifference {
             name: node.name.clone(),
-            operator: node.op.name().into_owned(),
+            operator: self.candidate.operator(node),
             inputs: producers.iter().map(|&it| self.candidate.model.node(it).name.clone()).collect(),
             input_ranges: producers.iter().map(range).collect(),
             counterpart: self.pairing.by_candidate.get(&node.id).zip(self.seen.get(&node.id)).map(counterpart),

@@ -170,15 +170,16 @@ fn inputs_in(field: &Field) -> BTreeMap<String, Vec<String>> {
     field.metadata().get(INPUTS_KEY).and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default()
 }
 
-/// Returns the rows with those columns alone that the inputs of some of these models are made of.
+/// Returns the rows with those columns alone that the inputs of some of these models are made of. Lists of numbers are of a type that says
+/// the one length that they have.
 ///
 /// # Errors
-/// When the batch contradicts itself.
+/// When the batch contradicts itself, and when the lists of a column differ in length.
 pub fn only_inputs(batch: &RecordBatch, models: &[ModelRole]) -> Result<RecordBatch> {
     let fields = batch.schema_ref().fields().iter().enumerate();
     let is_input = |it: &Field| models.iter().any(|model| !inputs_of(it, *model).is_empty());
     let places: Vec<_> = fields.filter(|(_, it)| is_input(it)).map(|(place, _)| place).collect();
-    batch.project(&places).map_err(Error::input)
+    lists::with_lengths(batch.project(&places).map_err(Error::input)?)
 }
 
 /// Returns the columns with that use, in the order of the batch.

@@ -7,7 +7,10 @@ use modelwatch_sdk::{
     Error, ErrorKind, Kind, ModelRole, Need, Probe, RecordBatch, Report, Role, Verifier,
     about::Port,
     arrow::{
-        array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, StringArray},
+        array::{
+            Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int64Array, ListArray, StringArray,
+            types::Float32Type,
+        },
         schema::{DataType, Field, Schema},
     },
     report::{FigureData, Status},
@@ -201,6 +204,30 @@ fn directions_are_kept() {
         json!({ "change": { "add": 1 }, "columns": ["image"], "expect": "not-lower", "element": 0 }),
     );
     check(&config, Status::Pass, &[], 20);
+}
+
+/// As pandas writes them to Parquet.
+#[test]
+fn lists_whose_type_has_no_length_are_changed_as_others() {
+    let of = |lengths: [usize; 2]| {
+        let batch = rows();
+        let place = batch.schema().index_of("image").unwrap();
+        let images = rows::numbers(batch.column(place).as_ref()).unwrap();
+        let image = |row: usize| Some(images.row(row)[..lengths[row % 2]].iter().map(|it| Some(*it as f32)));
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>((0..20).map(image)));
+        let mut fields: Vec<Field> = batch.schema().fields().iter().map(|it| it.as_ref().clone()).collect();
+        fields[place] = fields[place].clone().with_data_type(lists.data_type().clone());
+        let mut columns = batch.columns().to_vec();
+        columns[place] = lists;
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        let config = json!({ "change": { "noise": 0.1 }, "columns": ["image"], "tolerance": 1.0 });
+        let (mut probe, host) = (open(&test("probs", "invariance", config)).unwrap(), ModelHost::new(network()));
+        probe.update(&host, Role::Current, &batch)?;
+        probe.evaluate(&host)
+    };
+    assert_eq!(of([4, 4]).unwrap().checks[0].status, Status::Pass);
+    let error = of([4, 3]).unwrap_err();
+    assert!(error.message.starts_with("column `image`: expected numbers"), "{error}");
 }
 
 #[test]

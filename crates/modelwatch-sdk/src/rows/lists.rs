@@ -2,9 +2,11 @@
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrait, cast::AsArray, make_array};
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, GenericListArray, OffsetSizeTrait, RecordBatch, cast::AsArray, make_array,
+};
 use arrow_data::transform::MutableArrayData;
-use arrow_schema::{DataType, Field, FieldRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 use super::{Numbers, is_numeric, numbers};
 use crate::error::{Error, Result};
@@ -62,6 +64,30 @@ pub(super) fn fixed(array: &dyn Array) -> Result<FixedSizeListArray> {
         DataType::LargeList(item) => fix(array.as_list::<i64>(), item),
         other => Err(Error::input(format!("expected lists of numbers, got {other}"))),
     }
+}
+
+/// Returns a batch of which lists of numbers are of a type that says the one length that they have; those of which none is there stay as
+/// they are.
+///
+/// # Errors
+/// When those of a column differ in length.
+pub(super) fn with_lengths(batch: RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    if !schema.fields().iter().any(|it| are_number_lists(it.data_type())) {
+        return Ok(batch);
+    }
+    let column = |(field, array): (&FieldRef, &ArrayRef)| {
+        if !are_number_lists(field.data_type()) || array.null_count() == array.len() {
+            return Ok((Arc::clone(field), Arc::clone(array)));
+        }
+        let named = |e: Error| Error::input(format!("column `{}`: {}", field.name(), e.message)).with_help(e.help);
+        let array: ArrayRef = Arc::new(fixed(array.as_ref()).map_err(named)?);
+        Ok((Arc::new(Field::clone(field).with_data_type(array.data_type().clone())), array))
+    };
+    let columns = schema.fields().iter().zip(batch.columns()).map(column).collect::<Result<Vec<_>>>()?;
+    let (fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
+    RecordBatch::try_new(Arc::new(schema), arrays).map_err(Error::input)
 }
 
 fn fix<O: OffsetSizeTrait>(array: &GenericListArray<O>, item: &FieldRef) -> Result<FixedSizeListArray> {
@@ -151,9 +177,10 @@ mod tests {
     use arrow_schema::Field;
 
     use super::{
-        super::{Number, are_rounded, exact_numbers},
+        super::{Number, are_rounded, exact_numbers, inputs_of, only_inputs, with_input},
         *,
     };
+    use crate::host::ModelRole;
 
     #[test]
     fn lists_of_one_length_are_read_as_numbers() {
@@ -176,6 +203,27 @@ mod tests {
         );
         let found = numbers(&nested).unwrap();
         assert_eq!((found.width, found.row(1)[1]), (2, 3.0));
+    }
+
+    #[test]
+    fn inputs_of_models_have_a_length() {
+        let of = |rows: Vec<Option<Vec<Option<i64>>>>| {
+            let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(rows);
+            let field = Field::new("pixels", lists.data_type().clone(), true);
+            let field = with_input(field, ModelRole::Candidate, "x");
+            let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(lists)]).unwrap();
+            only_inputs(&batch, &[ModelRole::Candidate])
+        };
+        let list = |n: usize| Some(vec![Some(7); n]);
+        let alike = of(vec![list(2), None, list(2)]).unwrap();
+        assert!(matches!(alike.schema().field(0).data_type(), DataType::FixedSizeList(_, 2)));
+        assert_eq!(inputs_of(alike.schema().field(0), ModelRole::Candidate), ["x"]);
+        assert_eq!(of(vec![None]).unwrap().num_rows(), 1);
+        let error = of(vec![list(2), list(3)]).unwrap_err();
+        assert!(
+            error.message.starts_with("column `pixels`: ") && error.message.ends_with("lengths 2 and 3"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -497,6 +497,17 @@ def products():
     case("trilu_nan", node("Trilu", "x,k", upper=0), {"x": x}, {"y": np.tril(x, -1)}, {"k": array(-1, I64)}, note="zeros are put there, nothing is multiplied")
     y = array([[1, 4, 7]])
     case("einsum_diagonal", [node("Einsum", "x", "d", equation="ii->i"), node("Unsqueeze", "d,axes")], {"x": x}, {"y": y}, {"axes": array([0], I64)})
+    for equation, what, inputs in [
+        ("ij->", "all", {"x": array([[1, 2, 3], [4, 5, 6]])}),
+        ("i->", "row", {"x": array([1, 2, 4])}),
+        ("ii->", "trace", {"x": array([[1, 2], [3, 4]])}),
+        ("i,i->", "of_rows", {"x": array([1, 2, 4]), "w": array([3, 5, 7])}),
+        ("ij,j->", "of_columns", {"x": array([[1, 2], [3, 4]]), "w": array([3, 5])}),
+        ("i,j->", "outer", {"x": array([1, 2]), "w": array([3, 5, 7])}),
+    ]:
+        y = array(np.einsum(equation, *inputs.values()))
+        nodes = [node("Einsum", ",".join(inputs), "s", equation=equation), node("Unsqueeze", "s,axes")]
+        case(f"einsum_sum_{what}", nodes, inputs, {"y": y.reshape(1)}, {"axes": array([0], I64)})
     limits = {"s": array(1), "z": array(3, U8)}
     x = array([0.5, 1.5, 2.5, -0.5, -1.5, 300, -300, INF, -INF])
     y = np.clip(np.rint(x) + 3, 0, 255).astype(U8)

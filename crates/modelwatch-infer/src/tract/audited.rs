@@ -131,7 +131,7 @@ const REPLACED: [Line; 27] = [
 ];
 
 /// What is written otherwise before it is compiled, or corrected where it was.
-const REWRITTEN: [Line; 12] = [
+const REWRITTEN: [Line; 13] = [
     line("Clip, LSTM, Max, Min, Relu, Sigmoid, Tanh", "NaN", FLOATS, "NaN becomes a plausible number"),
     line("ConstantOfShape", "without `value`", "f32", "zeros in double precision"),
     line("ConvInteger, QLinearConv", "sums beyond all integers", "i8, u8", "the sums go around"),
@@ -141,6 +141,7 @@ const REWRITTEN: [Line; 12] = [
         "i8, u8",
         "a table of 256 entries stands for the softmax; up to 0.96 off",
     ),
+    line("Einsum", "nothing behind the arrow", "all", "as if there were no arrow"),
     line("LSTM, RNN, Scan", "run after run", FLOATS, "a run begins with the state that the last one ended with"),
     line("MaxPool", "NaN", FLOATS, "NaN is dropped"),
     line("MaxPool", "nothing but -∞ in a window", FLOATS, "the least finite number"),

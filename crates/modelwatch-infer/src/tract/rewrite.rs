@@ -5,12 +5,15 @@ use std::{collections::HashMap, rc::Rc};
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 
 use super::{
-    attributes::{int, ints},
+    attributes::{int, ints, text},
     contributed,
 };
 
 /// Integers of 64 bits by name.
 type Integers = HashMap<String, Vec<i64>>;
+
+/// The attribute that says what is multiplied and what is added up.
+const EQUATION: &str = "equation";
 
 /// Rewrites the nodes of a graph and of those nested in it; the answers stay the same.
 pub(super) fn rewrite(graph: &mut GraphProto) {
@@ -18,6 +21,7 @@ pub(super) fn rewrite(graph: &mut GraphProto) {
     let mut graphs = vec![(graph, Rc::new(Integers::new()))];
     while let Some((graph, around)) = graphs.pop() {
         contributed::spell_out(graph);
+        add_up_all(graph);
         let large = large_within(graph, around);
         let mut constants = Vec::new();
         for node in &mut graph.node {
@@ -34,6 +38,51 @@ pub(super) fn rewrite(graph: &mut GraphProto) {
         let nested = graph.node.iter_mut().flat_map(|it| &mut it.attribute).filter_map(|it| it.g.as_mut());
         graphs.extend(nested.map(|it| (it, Rc::clone(&large))));
     }
+}
+
+/// Has a product of which nothing is kept keep something, which a sum follows: tract takes an equation that ends in an arrow for one
+/// without it.
+fn add_up_all(graph: &mut GraphProto) {
+    if !graph.node.iter().any(|it| kept(it).is_some()) {
+        return;
+    }
+    for mut node in std::mem::take(&mut graph.node) {
+        let (Some(equation), [output]) = (kept(&node), &mut *node.output) else {
+            graph.node.push(node);
+            continue;
+        };
+        let rest = format!("{output}/kept");
+        let output = vec![std::mem::replace(output, rest.clone())];
+        let name = std::mem::replace(&mut node.name, rest.clone());
+        for it in node.attribute.iter_mut().filter(|it| it.name == EQUATION) {
+            it.s = equation.clone().into_bytes();
+        }
+        let keeps_axes = AttributeProto { name: "keepdims".to_owned(), r#type: 2, i: 0, ..Default::default() };
+        graph.node.push(node);
+        graph.node.push(NodeProto {
+            op_type: "ReduceSum".to_owned(),
+            input: vec![rest],
+            output,
+            name,
+            attribute: vec![keeps_axes],
+            ..Default::default()
+        });
+    }
+}
+
+/// Returns the equation that keeps something, in the place of one that keeps nothing of what it names.
+fn kept(node: &NodeProto) -> Option<String> {
+    if node.op_type != "Einsum" || !matches!(&*node.domain, "" | "ai.onnx") {
+        return None;
+    }
+    let equation: String = text(node, EQUATION)?.split_whitespace().collect();
+    let of = equation.strip_suffix("->")?;
+    // An axis that one input has once is the least that is asked of tract.
+    let n_times = |axis: char| of.matches(axis).count();
+    let axes = || of.chars().filter(|it| it.is_alphabetic());
+    let axis = axes().find(|it| n_times(*it) == 1).or_else(|| axes().next()).map(String::from);
+    let kept = if of.contains("...") { Some("...".to_owned()) } else { axis };
+    kept.map(|it| format!("{equation}{it}"))
 }
 
 /// Gives by an input, as later versions of an operator do, what this one has in an attribute; returns what is given.
@@ -134,6 +183,33 @@ fn scales(node: &mut NodeProto) -> Option<TensorProto> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_equation_that_keeps_nothing_is_another_one() {
+        let rewritten = |equation: &str| {
+            let attribute = AttributeProto { name: EQUATION.to_owned(), s: equation.into(), ..Default::default() };
+            let node = NodeProto {
+                op_type: "Einsum".to_owned(),
+                input: vec!["x".to_owned()],
+                output: vec!["y".to_owned()],
+                attribute: vec![attribute],
+                ..Default::default()
+            };
+            let mut graph = GraphProto { node: vec![node], ..Default::default() };
+            rewrite(&mut graph);
+            let last = graph.node.last().unwrap();
+            assert_eq!(last.output, ["y"]);
+            (text(&graph.node[0], EQUATION).unwrap().to_owned(), last.op_type.clone())
+        };
+        for (equation, wanted) in
+            [("ij->", "ij->i"), ("ij, j ->", "ij,j->i"), ("ii->", "ii->i"), ("...i->", "...i->...")]
+        {
+            assert_eq!(rewritten(equation), (wanted.to_owned(), "ReduceSum".to_owned()));
+        }
+        for equation in ["ij->i", "ij", "i,i", "->"] {
+            assert_eq!(rewritten(equation), (equation.to_owned(), "Einsum".to_owned()));
+        }
+    }
 
     #[test]
     fn what_one_branch_has_is_not_in_another() {

@@ -173,6 +173,11 @@ def functions_of_numbers():
     unary("IsInf", np.isinf, dtype=F64)
     unary("IsInf", lambda x: x == INF, what="positive", detect_negative=0)
     unary("Gelu", gelu, [it for it in NUMBERS if it != -INF and it > -5 or it != it], opset=20)
+    # As `x` times the sigmoid of twice what the hyperbolic tangent is of: near -1 that has no digits of the difference from it.
+    approximate = lambda x: x * sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    far = [NAN, INF, -20, -10, -5, -3, -1, -0.5, 0, -0.0, 0.5, 1, 3, 20, 100, -100, 3e38, 1e-40]
+    for dtype in [F16, F32, F64]:
+        unary("Gelu", approximate, far, dtype, "tanh", opset=20, approximate="tanh")
     x = array(NUMBERS)
     limits = {"low": array(-1), "high": array(1)}
     case("clip", node("Clip", "x,low,high"), {"x": x}, {"y": np.clip(x, -1, 1)}, limits)
@@ -523,6 +528,59 @@ def products():
     case("dynamicquantizelinear_zeros", node("DynamicQuantizeLinear", "x", "q,s,z"), {"x": array([0.0] * 4)}, outputs, note="the scale is 1 where all numbers are 0")
 
 
+def narrow_and_wide():
+    """Products in other precisions than the single one."""
+
+    def eighths(n, step, *shape):
+        return (((np.arange(n) * step) % 97 - 48) / 8).astype(F16).reshape(shape)
+
+    for name, channels, size in [("sums", 128, 3), ("one", 4, 1), ("row_of_one", 16, 1)]:
+        image = (1, 16) if name == "row_of_one" else (5, 5)
+        n = channels * image[0] * image[1]
+        size = (1, 1) if size == 1 else (3, 3)
+        x, w = eighths(n, 37, 1, channels, *image), eighths(4 * channels * size[0] * size[1], 53, 4, channels, *size)
+        windows = np.lib.stride_tricks.sliding_window_view(x.astype(F64), size, axis=(2, 3))
+        y = np.einsum("nchwij,ocij->nohw", windows, w.astype(F64)) + np.array([0.5, -1, 2, 0]).reshape(4, 1, 1)
+        case(f"conv_float16_{name}", node("Conv", "x,w,b"), {"x": x}, {"y": y.astype(F16)}, {"w": w, "b": array([0.5, -1, 2, 0], F16)})
+    a, b, c = [[1, 2, 3], [4, 5, 6]], [[1, -1], [0, 2], [0.5, 1]], [[10, -20]]
+    for dtype in [F16, F32, F64]:
+        for name, alpha, beta, added in [("sum", 1, 1, c), ("scaled", 0.5, 2, c), ("of_a_scalar", 1, -1, 3), ("without_sum", 0.25, 1, None), ("nothing_of_it", 2, 0, c)]:
+            constants = {"b": array(b, dtype)} | ({} if added is None else {"c": array(added, dtype)})
+            y = alpha * (np.array(a) @ np.array(b)) + beta * np.array(0 if added is None else added)
+            nodes = node("Gemm", ",".join(["a", *constants]), alpha=float(alpha), beta=float(beta))
+            case(f"gemm_{name}_{np.dtype(dtype).name}", nodes, {"a": array(a, dtype)}, {"y": y.astype(dtype)}, constants)
+    constants = {"b": array(np.array(b).T, F64), "c": array(c, F64)}
+    y = array(np.array([[1, 4], [2, 5], [3, 6]]).T @ np.array(b) + np.array(c), F64)
+    case("gemm_transposed_float64", node("Gemm", "a,b,c", transA=1, transB=1), {"a": array(np.array(a).T, F64)}, {"y": y}, constants)
+    for base, exponent in [(F16, F32), (F16, F64), (F32, F64), (F64, F32), (F16, I32), (F32, I64), (I32, F32), (I64, I32)]:
+        numbers, powers = array([3, 2, 5, 2], base), array([2, 3, 1, 0], exponent)
+        name = f"pow_{np.dtype(base).name}_{np.dtype(exponent).name}"
+        case(name, node("Pow", "a,b"), {"a": numbers}, {"y": array([9, 8, 5, 1], base)}, {"b": powers})
+    for name, x, w in [("row", (3,), (3, 2)), ("column", (2, 3), (3,)), ("both", (3,), (3,)), ("rows", (3,), (2, 3, 2)), ("columns", (2, 2, 3), (3,))]:
+        x, w = (np.arange(math.prod(x)) * 7 % 256).astype(U8).reshape(x), (np.arange(math.prod(w)) * 5 - 9).astype(I8).reshape(w)
+        y = np.matmul(x.astype(I32) - 3, w.astype(I32))
+        case(f"matmulinteger_{name}", node("MatMulInteger", "x,w,z"), {"x": x}, {"y": np.asarray(y, I32)}, {"w": w, "z": array(3, U8)})
+
+
+def resized():
+    for name, scales in [("enlarged", [1, 1, 1.3, 2.1]), ("shrunk", [1, 1, 0.6, 0.4]), ("both", [1, 1, 0.7, 1.5]), ("tripled", [1, 1, 3, 3])]:
+        x = array(np.arange(6 * 12).reshape(1, 1, 6, 12))
+        y = x
+        for axis, scale in enumerate(np.array(scales, F32)):
+            rounded = np.ceil if scale < 1 else np.floor
+            at = rounded(np.arange(int(F32(x.shape[axis]) * scale), dtype=F32) / scale)
+            y = np.take(y, np.minimum(at, x.shape[axis] - 1).astype(int), axis)
+        note = "the number before a place of what is enlarged, and behind it of what is made smaller, as ONNX Runtime has it"
+        case(f"resize_version_10_{name}", node("Resize", "x,s", mode="nearest"), {"x": x}, {"y": y}, {"s": array(scales)}, opset=10, note=note)
+    for before, size in [(7, 4), (11, 6), (3, 2), (4, 7)]:
+        x = array(np.arange(before).reshape(1, 1, 1, before))
+        y = x[..., [min((2 * it * before + size) // (2 * size), before - 1) for it in range(size)]]
+        attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "round_prefer_ceil"}
+        sizes = {"z": array([1, 1, 1, size], I64)}
+        case(f"resize_ties_{before}_to_{size}", node("Resize", "x,,,z", **attributes), {"x": x}, {"y": y.copy()}, sizes)
+    case("resize_ties_of_axes", node("Resize", "x,,,z", axes=[3, 2], **attributes), {"x": array(np.arange(14).reshape(1, 1, 2, 7))}, {"y": array([[[[0, 2, 4, 5]]]])}, {"z": array([4, 1], I64)})
+
+
 def places():
     x = array(np.arange(15).reshape(3, 5))
     least, most = -(2**63), 2**63 - 1
@@ -553,7 +611,7 @@ def places():
     case("tile_none", node("Tile", "x,r"), {"x": x}, {"y": np.zeros((3, 0), F32)}, {"r": array([1, 0], I64)})
     nothing = np.zeros((3, 0), F32)
     case("concat_nothing", node("Concat", "x,e", axis=1), {"x": x}, {"y": x}, {"e": nothing})
-    for op in ["Relu", "Softmax", "LogSoftmax"]:
+    for op in ["Relu", "Softmax", "LogSoftmax", "Hardmax"]:
         case(f"{op.lower()}_of_nothing", node(op, "x"), {"x": nothing}, {"y": nothing})
     case("transpose_nothing", node("Transpose", "x", perm=[1, 0]), {"x": nothing}, {"y": nothing.T.copy()})
     case("nonzero_none", node("NonZero", "x"), {"x": np.zeros((2, 2), F32)}, {"y": np.zeros((2, 0), I64)})
@@ -582,5 +640,5 @@ def rows_of_tables():
 
 
 with np.errstate(all="ignore"):
-    for write in [functions_of_numbers, pairs, integers, casts, reductions, shares, windows, products, places, rows_of_tables]:
+    for write in [functions_of_numbers, pairs, integers, casts, reductions, shares, windows, products, narrow_and_wide, resized, places, rows_of_tables]:
         write()

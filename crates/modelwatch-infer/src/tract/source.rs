@@ -19,7 +19,7 @@ use tract_tensorflow::tfpb::tensorflow::{
 
 use super::{
     lengths, nan, onnx::Uncompiled, preflight::ExternalData, recurrence, repair::repair, requantize::requantize,
-    tf_ops, tflite::TfLite,
+    tf_ops, tflite::TfLite, widened::widen_convolutions,
 };
 use crate::{
     error::InferError,
@@ -238,6 +238,7 @@ fn gathers_of_inputs(model: &InferenceModel) -> Option<Vec<(OutletId, OutletId)>
 /// Replaces what is known to be wrong, so that every node gives what it has a part in.
 pub(super) fn as_answered(model: &mut TypedModel) -> TractResult<()> {
     repair(model);
+    widen_convolutions(model)?;
     requantize(model)?;
     nan::keep(model);
     Ok(())

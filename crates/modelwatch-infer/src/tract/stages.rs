@@ -12,7 +12,7 @@ use tract_onnx::{
     tract_core::{model::typed::TypedSimpleState, ops::konst::Const},
 };
 
-use super::{careful, compare, kernels, memory, nan, repair, requantize};
+use super::{careful, compare, kernels, memory, nan, repair, requantize, widened};
 use crate::probe::is_close;
 
 pub(super) struct Stages {
@@ -54,6 +54,7 @@ impl Stages {
     pub(super) fn new(mut typed: TypedModel) -> TractResult<Self> {
         memory::check(&typed)?;
         repair::repair(&mut typed);
+        widened::widen_convolutions(&mut typed)?;
         let always_careful = careful::has_huge_constants(&typed);
         let steps = steps(&typed);
         let mut written = typed.clone();

@@ -8,7 +8,11 @@ use std::{
     sync::Once,
 };
 
-use tract_onnx::{pb::NodeProto, prelude::TractError};
+use tract_onnx::{
+    pb::NodeProto,
+    prelude::{TractError, TractResult},
+    tract_hir::internal::bail,
+};
 
 use super::attributes;
 use crate::error::InferError;
@@ -22,14 +26,23 @@ thread_local! {
 ///
 /// tract indexes, divides and unwraps on data from the file, so a model can panic anywhere; what aborts the process is not caught.
 pub fn guarded<T>(path: &Path, f: impl FnOnce() -> Result<T, InferError>) -> Result<T, InferError> {
+    let panicked = |message| Err(InferError::Panicked { path: path.to_path_buf(), message });
+    without_panic(f).unwrap_or_else(panicked)
+}
+
+/// Runs `f`; a panic inside is an error, where there is another way to go on.
+pub(super) fn caught<T>(f: impl FnOnce() -> TractResult<T>) -> TractResult<T> {
+    without_panic(f).unwrap_or_else(|message| bail!("the runtime panicked: {message}"))
+}
+
+/// Returns what `f` does, or the message of the panic inside.
+fn without_panic<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     keep_quiet();
     DEPTH.set(DEPTH.get() + 1);
     // What `f` was changing is dropped with it: callers hand over owned state or give up the worker.
     let res = catch_unwind(AssertUnwindSafe(f));
     DEPTH.set(DEPTH.get() - 1);
-    res.unwrap_or_else(|payload| {
-        Err(InferError::Panicked { path: path.to_path_buf(), message: one_line(&message_of(&*payload)) })
-    })
+    res.map_err(|payload| one_line(&message_of(&*payload)))
 }
 
 /// Keeps panics inside of guarded calls off the terminal. Those elsewhere go to the hook that was there before.

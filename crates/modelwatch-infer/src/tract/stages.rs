@@ -12,7 +12,7 @@ use tract_onnx::{
     tract_core::{model::typed::TypedSimpleState, ops::konst::Const},
 };
 
-use super::{careful, compare, kernels, memory, nan, repair, requantize, widened};
+use super::{careful, compare, guard, kernels, memory, nan, repair, requantize, widened};
 use crate::probe::is_close;
 
 pub(super) struct Stages {
@@ -96,7 +96,8 @@ impl Stages {
     }
 
     fn agree_on(&self, inputs: &TVec<TValue>) -> bool {
-        let run = |it: &Arc<TypedRunnableModel>| memory::run(&mut it.spawn()?, inputs.clone());
+        // A form that panics does not keep the other one from being run.
+        let run = |it: &Arc<TypedRunnableModel>| guard::caught(|| memory::run(&mut it.spawn()?, inputs.clone()));
         let fast = run(&self.fast);
         // The other form takes none of it.
         kernels::forget_spare();
@@ -108,7 +109,9 @@ impl Stages {
     }
 
     fn fallback(&self, inputs: &TVec<TValue>) -> Fallback {
-        Fallback { node: compare::first_difference(self.careful.model(), self.fast.model(), inputs) }
+        let models = (self.careful.model(), self.fast.model());
+        let difference = guard::caught(|| Ok(compare::first_difference(models.0, models.1, inputs)));
+        Fallback { node: difference.ok().flatten() }
     }
 
     /// Runs once, without looking at the other form.
@@ -215,6 +218,7 @@ mod tests {
     use tract_onnx::{
         prelude::{IntoTValue, SpecialOps, TypedFact, tensor1, tensor2, tvec},
         tract_core::ops::array::GatherNd,
+        tract_hir::internal::{EvalContext, EvalOp, Op, StaticName, TypedOp, as_op, op_as_typed_op, op_out_of_plan},
     };
 
     use super::*;
@@ -315,6 +319,48 @@ mod tests {
         // Neither form runs.
         (stages.careful, stages.verdict) = (failing, OnceLock::new());
         assert!(stages.run_with(&mut StageStates::default(), question).is_err() && stages.given_up().is_none());
+    }
+
+    /// What stands for an operator whose kernel panics.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Panics;
+
+    impl Op for Panics {
+        fn name(&self) -> StaticName {
+            "Panics".into()
+        }
+
+        op_as_typed_op!();
+    }
+
+    impl EvalOp for Panics {
+        op_out_of_plan!();
+
+        fn eval(&self, _context: &EvalContext, _inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+            panic!("storage is not plain")
+        }
+    }
+
+    impl TypedOp for Panics {
+        fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+            Ok(tvec!(inputs[0].without_value()))
+        }
+
+        as_op!();
+    }
+
+    #[test]
+    fn an_optimized_form_that_panics_is_given_up() {
+        let (mut stages, question) = miscompiled();
+        let mut panicking = TypedModel::default();
+        let fact = TypedFact::dt_shape(question[0].datum_type(), question[0].shape());
+        let x = panicking.add_source("x", fact).unwrap();
+        let panics = panicking.wire_node("panics", Panics, &[x]).unwrap();
+        panicking.select_output_outlets(&panics).unwrap();
+        stages.fast = panicking.into_runnable().unwrap();
+        let written = stages.careful.run(question.clone()).unwrap();
+        assert_eq!(stages.run_with(&mut StageStates::default(), question).unwrap(), written);
+        assert!(stages.given_up().is_some());
     }
 
     #[test]

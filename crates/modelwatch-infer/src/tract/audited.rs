@@ -84,7 +84,7 @@ const WRONG: [(Line, Condition); 17] = [
 ];
 
 /// What another operator is put into the place of, whatever the attributes, because of this.
-const REPLACED: [Line; 27] = [
+const REPLACED: [Line; 32] = [
     line("Acosh, Asinh", "numbers beyond 1e38", "f16, f32, f64", "∞"),
     line("ArgMax, ArgMin, TopK", "NaN", FLOATS, "NaN is dropped; here it comes first"),
     line("AveragePool, GlobalAveragePool", "a sum beyond 65504", "f16", "∞"),
@@ -98,15 +98,20 @@ const REPLACED: [Line; 27] = [
     line("DynamicQuantizeLinear", "several rows, or a NaN", "f32", "rows share a scale, and integers hide the NaN"),
     line("Erf, HardSwish, LeakyRelu, Round, Sigmoid", "", "f64", "an error, as there is no double precision"),
     line("GatherND, ScatterND", "an index from the end", "all", "a panic, or an error"),
+    line("Gelu", "`approximate` is tanh, and a number far below 0", FLOATS, "6e-6 for what is 0"),
+    line("Gemm", "`alpha`, or what is added", "f16, f64", "an error, as they are multiplied in single precision"),
     line("GlobalLpPool", "", FLOATS, "divides by the number of elements"),
+    line("Hardmax", "nothing", FLOATS, "a panic"),
     // The optimized form, which extreme inputs are not run in, keeps tract's: another one costs time.
     line("HardSwish", "numbers beyond 5e37, of a model that runs as written: its inputs are beyond 1e18", "f32", "∞"),
     line("IsInf, IsNaN", "", "f64", "an error, as there is no double precision"),
     line("LSTM, RNN", "no initial state", "f16, f64", "an error, as they begin in single precision"),
     line("LogSoftmax", "", FLOATS, "-∞ for what a softmax has no digits of"),
     line("MatMul", "weights", "i64", "an error"),
+    line("MatMulInteger", "a vector", "i8, u8", "an error"),
     line("Mish", "", FLOATS, "no digits below -15"),
     line("OneHot", "an index beyond the depth", "all", "a panic"),
+    line("Pow", "an exponent of a wider type than the base", "f16, f32", "an error"),
     line(
         "ReduceL1, ReduceMean, ReduceSum, ReduceSumSquare",
         "",

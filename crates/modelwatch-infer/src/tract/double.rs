@@ -15,6 +15,9 @@ use tract_onnx::{
     },
 };
 
+/// The root of 2 / π.
+const ROOT_OF_2_BY_PI: f64 = 0.797_884_560_802_865_4;
+
 /// A function that is computed in double precision, whatever that of the numbers is. A NaN stays one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Double {
@@ -31,6 +34,8 @@ pub(super) enum Double {
     Softplus,
     /// The number times the hyperbolic tangent of its softplus.
     Mish,
+    /// The approximation of the number times the normal distribution function by a hyperbolic tangent.
+    Gelu,
     /// The logarithm of 1 and the number.
     Log1p,
     /// The exponential less 1.
@@ -87,6 +92,7 @@ impl Double {
             Self::Acosh => x.acosh(),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Self::Mish => x * Self::Softplus.at(x).tanh(),
+            Self::Gelu => x * Self::Sigmoid.at(2.0 * ROOT_OF_2_BY_PI * x * (1.0 + 0.044_715 * x * x)),
             Self::Log1p => x.ln_1p(),
             Self::Expm1 => x.exp_m1(),
         }
@@ -105,6 +111,7 @@ impl Op for Double {
             Self::Acosh => "Acosh",
             Self::Softplus => "Softplus",
             Self::Mish => "Mish",
+            Self::Gelu => "Gelu",
             Self::Log1p => "Log1p",
             Self::Expm1 => "Expm1",
         }

@@ -5,11 +5,13 @@
 use std::{fmt, sync::Arc};
 
 use tract_onnx::{
+    model::ParsingContext,
+    pb::NodeProto,
     prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedFact, TypedModel, tensor0},
     tract_core::ops::change_axes::wire_with_rank_broadcast,
     tract_hir::{
         infer::{InferenceOp, InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
-        internal::{Expansion, StaticName, TDim, TypedOp, expand},
+        internal::{Expansion, Op, StaticName, TDim, TractErrorContext, TypedOp, expand},
     },
 };
 
@@ -57,6 +59,15 @@ pub(super) fn alike(
     wire: impl Fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<TVec<OutletId>> + Send + Sync + 'static,
 ) -> Box<dyn InferenceOp> {
     expand(Wired { name: name.into(), n_outputs: 1, constants: vec![], is_alike: true, wire: Arc::new(wire) })
+}
+
+/// Returns what tract wires for a node, to be wired as a part of something else.
+pub(super) fn of_tract(context: &ParsingContext, node: &NodeProto) -> TractResult<Box<dyn Expansion>> {
+    let missing = || format!("there is no `{}`", node.op_type);
+    let parse = tract_onnx::onnx().op_register.0.get(&node.op_type).copied().with_context(missing)?;
+    let (op, _) = parse(context, node)?;
+    let op: &dyn Op = &*op;
+    op.downcast_ref::<Box<dyn Expansion>>().cloned().with_context(missing)
 }
 
 /// Wires operators one after the other.

@@ -6,20 +6,23 @@ use tract_onnx::{
     prelude::{DatumType, OutletId, SpecialOps, TVec, TractResult, TypedModel, tvec},
     tract_core::ops::{
         binary::TypedBinOp,
-        cast::wire_cast,
+        cast::{cast, wire_cast},
         change_axes::wire_rank_broadcast,
         logic::{Iff, comp_lt},
     },
     tract_hir::{
         infer::InferenceOp,
-        internal::{Expansion, TractErrorContext, ensure, format_err},
-        ops::{math, nn::GlobalAvgPool},
+        internal::{DimLike, Expansion, TractErrorContext, ensure, format_err},
+        ops::{
+            math,
+            nn::{GlobalAvgPool, LayerHardmax},
+        },
     },
 };
 
 use super::Built;
 use crate::tract::{
-    attributes::{float, int, label},
+    attributes::{float, int, label, text},
     axes::resolve_axis,
     double::Double,
     log_softmax::LogSoftmax,
@@ -38,6 +41,53 @@ pub(super) fn softplus() -> Box<dyn InferenceOp> {
 
 pub(super) fn mish() -> Box<dyn InferenceOp> {
     of_numbers(Double::Mish, "Mish")
+}
+
+/// The approximation by a hyperbolic tangent, which is near -1 where the answer is near 0: by the sigmoid of twice as much, nothing is
+/// lost there.
+pub(super) fn gelu(context: &ParsingContext, node: &NodeProto) -> Built {
+    if text(node, "approximate") == Some("tanh") {
+        return Ok((of_numbers(Double::Gelu, "Gelu"), vec![]));
+    }
+    let of_tract = tract_onnx::onnx().op_register.0.get("Gelu").copied().context("there is no `Gelu`")?;
+    of_tract(context, node)
+}
+
+/// The exponent may be of another type than the base, whose type the power has; tract answers in that of both.
+pub(super) fn power() -> Box<dyn InferenceOp> {
+    wired("Pow", &[], |prefix, model, inputs| {
+        ensure!(inputs.len() == 2, "{} inputs where there should be 2", inputs.len());
+        let [base, exponent] = [inputs[0], inputs[1]].map(|it| model.outlet_fact(it).map(|it| it.datum_type));
+        let (base, exponent) = (base?, exponent?);
+        let common = if base.is_integer() == exponent.is_integer() {
+            let common = base.common_super_type(exponent);
+            common.with_context(|| format!("{base:?} and {exponent:?} have no type in common"))?
+        } else {
+            DatumType::F64
+        };
+        let inputs = wire_rank_broadcast(prefix, model, inputs)?;
+        let inputs = wire_cast(prefix, model, &inputs, common)?;
+        if common == base {
+            return model.wire_node(prefix, math::pow(), &inputs);
+        }
+        let power = model.wire_node(format!("{prefix}.pow"), math::pow(), &inputs)?;
+        model.wire_node(prefix, cast(base), &power)
+    })
+}
+
+/// Nothing has no largest number, for which tract looks all the same. Before version 13, all axes from one on are taken together.
+pub(super) fn hardmax(context: &ParsingContext, node: &NodeProto) -> Built {
+    let are_together = context.onnx_operator_set_version < 13;
+    let axis = int(node, "axis").unwrap_or(if are_together { 1 } else { -1 });
+    let wire = move |prefix: &str, model: &mut TypedModel, inputs: &[OutletId]| {
+        let fact = model.outlet_fact(inputs[0])?;
+        if fact.shape.iter().any(|it| it.to_usize().is_ok_and(|it| it == 0)) {
+            return Ok(inputs.into());
+        }
+        let axis = resolve_axis(axis, fact.rank())?;
+        LayerHardmax::new(axis.try_into()?, are_together).wire(prefix, model, inputs)
+    };
+    Ok((alike("Hardmax", wire), vec![]))
 }
 
 /// Before version 13, all axes from one on are taken together.

@@ -84,7 +84,7 @@ const WRONG: [(Line, Condition); 17] = [
 ];
 
 /// What another operator is put into the place of, whatever the attributes, because of this.
-const REPLACED: [Line; 32] = [
+const REPLACED: [Line; 34] = [
     line("Acosh, Asinh", "numbers beyond 1e38", "f16, f32, f64", "∞"),
     line("ArgMax, ArgMin, TopK", "NaN", FLOATS, "NaN is dropped; here it comes first"),
     line("AveragePool, GlobalAveragePool", "a sum beyond 65504", "f16", "∞"),
@@ -121,6 +121,8 @@ const REPLACED: [Line; 32] = [
     line("ReduceLogSumExp", "", FLOATS, "∞ or -∞ where an exponential is beyond all numbers"),
     line("ReduceMax, ReduceMin", "infinities and NaN", FLOATS, "the largest finite number; NaN is dropped"),
     line("Range", "integers beyond 2^53", "i64", "as many as their neighbors have"),
+    line("Resize", "`mode` is nearest, in version 10", "all", "the nearest number, where it is the one before or behind"),
+    line("Resize", "sizes, asymmetric, with `round_prefer_ceil`", "all", "the number before, in the middle between two"),
     line("Slice", "a start behind the end", "all", "an error"),
     line("Softplus", "", FLOATS, "∞ where the exponential is, and no digits below -15"),
     line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),

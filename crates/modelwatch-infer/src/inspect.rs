@@ -19,6 +19,8 @@ pub struct Inspection {
     pub bytes: u64,
     /// The operators that cannot be run, all of them, each with its node.
     pub obstacles: Operators,
+    /// Rows influence each other, for which reason each is run alone.
+    pub rows_are_mixed: bool,
     /// Why the model cannot be run, if so.
     pub refusal: Option<InferError>,
 }
@@ -28,8 +30,8 @@ pub struct Inspection {
 /// Fails if its interface cannot be read.
 pub fn inspect(path: &Path, signature: Option<&str>) -> Result<Inspection, InferError> {
     let bytes = model_bytes(path)?;
-    let tract::Known { info, obstacles, refusal } = tract::inspect(path, signature)?;
-    Ok(Inspection { info, bytes, obstacles, refusal })
+    let tract::Known { info, obstacles, rows_are_mixed, refusal } = tract::inspect(path, signature)?;
+    Ok(Inspection { info, bytes, obstacles, rows_are_mixed, refusal })
 }
 
 /// Returns the tensors inside of the ONNX model at `path`, which [`Model::with_layers`](crate::Model::with_layers) gives.

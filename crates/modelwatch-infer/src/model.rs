@@ -84,6 +84,12 @@ impl Model {
         self.executable.warnings()
     }
 
+    /// Returns whether the rows influence each other, as far as that was seen by now: then each is run alone, and has another answer among
+    /// others.
+    pub fn rows_are_mixed(&self) -> bool {
+        self.executable.rows_are_mixed()
+    }
+
     /// Runs all rows of `input` and returns one row of outputs for each.
     ///
     /// `input` has one column per model input, named after it; further columns are ignored. A model input with one element a row takes

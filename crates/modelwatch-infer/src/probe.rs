@@ -59,6 +59,18 @@ impl<'a> Probe<'a> {
         }
     }
 
+    /// Returns whether the first row of several keeps its answer where it is alone, which `single` is asked.
+    pub fn is_the_same_alone<E>(&self, model: &Answer<'_, E>, single: &Answer<'_, E>) -> bool {
+        let alone = Self { rows: 1, ..*self };
+        match (self.ask(model, 0), alone.ask(single, 0)) {
+            (Ok(several), Ok(one)) => {
+                let heads: Vec<_> = several.iter().map(|it| it.rows(0, 1, 1)).collect();
+                alone.agree(&heads, &one, 0)
+            }
+            _ => true,
+        }
+    }
+
     /// Trading places keeps sums over all rows, so the other rows are also replaced by copies of the first.
     fn agree_if_neighbors_change<E>(&self, model: &Answer<'_, E>, first: &[HostTensor]) -> bool {
         let Ok(copies) = model(self.rows_as(|_| 0)) else {
@@ -162,6 +174,22 @@ mod tests {
         let total = |rows: &[f32]| rows.iter().sum::<f32>();
         assert!(!is_independent(|rows| rows.iter().map(|it| it / total(&rows)).collect()));
         assert!(!is_independent(|rows| (0..rows.len()).map(|idx| idx as f32).collect()));
+    }
+
+    #[test]
+    fn what_depends_on_the_number_of_rows_is_found() {
+        let (shapes, inputs) = ([vec![2]], [spec(ElementType::F32)]);
+        let probe = Probe::new(Path::new("m"), 3, &shapes, &inputs).unwrap();
+        let is_the_same = |by: fn(usize) -> f32| {
+            let answer = |mut inputs: Vec<HostTensor>| {
+                let HostTensor { shape, values: Values::F32(values) } = inputs.remove(0) else { unreachable!() };
+                let factor = by(shape[0]);
+                Ok(vec![HostTensor { shape, values: Values::F32(values.iter().map(|it| it * factor).collect()) }])
+            };
+            assert!(probe.rows_are_independent::<()>(&answer));
+            probe.is_the_same_alone::<()>(&answer, &answer)
+        };
+        assert!(is_the_same(|_| 2.0) && !is_the_same(|rows| rows as f32));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub trait Executable: Send + Sync {
     fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>>;
     /// Returns what was noticed while the model was prepared and run, that whoever relies on its outputs should know.
     fn warnings(&self) -> Vec<String>;
+    /// Returns whether it was seen that rows influence each other, for which reason each is run alone.
+    fn rows_are_mixed(&self) -> bool;
     /// Returns a plan that runs this many rows at once; one for another number where the batch is part of the model.
     fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError>;
     /// Returns the graph as written, to be run node by node on inputs whose rows have these shapes: for as many rows as are

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use modelwatch_infer::{
@@ -31,6 +34,8 @@ pub(crate) struct OnnxExecutable {
     micro_batch: usize,
     /// The batch is part of the model.
     is_fixed: bool,
+    /// Rows influence each other, for which reason each is run alone.
+    rows_are_mixed: AtomicBool,
     plans: Mutex<HashMap<Wanted, Arc<OnnxPlan>>>,
 }
 
@@ -42,7 +47,14 @@ impl OnnxExecutable {
         info.outputs = sessions.outputs().to_vec();
         let takes_scale_from_rows = info.operators.contains_key(TAKES_SCALE_FROM_ROWS);
         let micro_batch = fixed.unwrap_or(if takes_scale_from_rows { 1 } else { MICRO_BATCH });
-        let mut res = Self { info, sessions, micro_batch, is_fixed: fixed.is_some(), plans: Mutex::default() };
+        let mut res = Self {
+            info,
+            sessions,
+            micro_batch,
+            is_fixed: fixed.is_some(),
+            rows_are_mixed: AtomicBool::new(false),
+            plans: Mutex::default(),
+        };
         // With dynamic rows the first batch decides; what is wrong with the model shows then.
         if let Some(row_shapes) = res.info.fixed_rows() {
             res.micro_batch = res.batch_plan(&row_shapes)?.rows;
@@ -70,6 +82,9 @@ impl OnnxExecutable {
         match self.plan_for(self.micro_batch, row_shapes) {
             Err(error) if self.micro_batch > 1 && !self.is_fixed => {
                 tracing::debug!(path = %self.path().display(), %error, "Falling back to single rows.");
+                if matches!(error, InferError::MixedRows { .. }) {
+                    self.rows_are_mixed.store(true, Ordering::Relaxed);
+                }
                 self.plan_for(1, row_shapes)
             }
             other => other,
@@ -131,6 +146,10 @@ impl Executable for OnnxExecutable {
 
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn rows_are_mixed(&self) -> bool {
+        self.rows_are_mixed.load(Ordering::Relaxed)
     }
 
     fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {

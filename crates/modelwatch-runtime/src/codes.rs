@@ -20,5 +20,14 @@ pub(crate) const SLOW_FORM: FindingCode = FindingCode {
     advice: "Export the model again with another version or operator set to run it fast.",
 };
 
+/// The rows of a batch influence each other.
+pub(crate) const MIXED_ROWS: FindingCode = FindingCode {
+    code: "MW-R003",
+    severity: Severity::Warning,
+    title: "the rows of a model influence each other",
+    meaning: "What the model answers to a row depends on the other rows of its batch, or on how many there are: a sum, a mean or a rank is taken over the batch, or its size is a number in the graph. Each row is therefore run alone, which is slow, and which is not what the model answers where it is asked larger batches.",
+    advice: "Export the model with the batch as the first axis of every input and output, and with no operator across it.",
+};
+
 /// Every code of a run.
-pub const CODES: &[FindingCode] = &[NON_FINITE_INPUTS, SLOW_FORM];
+pub const CODES: &[FindingCode] = &[NON_FINITE_INPUTS, SLOW_FORM, MIXED_ROWS];

@@ -49,6 +49,8 @@ pub struct ModelContents {
     pub layers: Vec<String>,
     /// That of them which probes call `penultimate`.
     pub penultimate: Option<String>,
+    /// Rows influence each other, for which reason each is run alone.
+    pub rows_are_mixed: bool,
     /// The operators that cannot be run, each with its node.
     pub obstacles: Vec<Obstacle>,
     /// Why it cannot be run, if so.
@@ -100,6 +102,7 @@ pub fn model(path: &Path, signature: Option<&str>) -> Result<ModelContents, Insp
         operators: found.info.operators,
         layers: layers.tensors,
         penultimate: layers.penultimate,
+        rows_are_mixed: found.rows_are_mixed,
         obstacles: obstacles.collect(),
         refusal: found.refusal.map(|it| it.to_string()),
     })

@@ -227,6 +227,11 @@ impl RunModel {
         res
     }
 
+    /// Returns whether each row is run alone, as others would change its answer.
+    pub(crate) fn rows_are_mixed(&self) -> bool {
+        self.model.rows_are_mixed()
+    }
+
     /// Returns the bytes of the layers of a row, as far as their shapes are known.
     pub(crate) fn layers_width(&self) -> usize {
         let layered = self.layered.as_ref().and_then(|it| it.model.as_ref());
@@ -392,6 +397,10 @@ mod tests {
 
         fn warnings(&self) -> Vec<String> {
             if self.layers.is_empty() { self.it.warnings() } else { vec!["slow".to_owned()] }
+        }
+
+        fn rows_are_mixed(&self) -> bool {
+            self.it.rows_are_mixed()
         }
 
         fn layers(&self) -> std::result::Result<&Layers, InferError> {

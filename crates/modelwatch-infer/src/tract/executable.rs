@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -52,6 +55,8 @@ pub(super) struct TractExecutable {
     micro_batch: usize,
     /// The batch is part of the model.
     is_fixed: bool,
+    /// Rows influence each other, for which reason each is run alone.
+    rows_are_mixed: AtomicBool,
     /// What is known from earlier loads.
     tests: Option<ModelTests>,
     plans: Mutex<HashMap<Wanted, Arc<Plan>>>,
@@ -139,6 +144,7 @@ fn prepare(
         source,
         without_layers,
         uncompiled,
+        rows_are_mixed: AtomicBool::new(false),
         tests,
         plans: Mutex::default(),
         without_plan: Mutex::default(),
@@ -259,6 +265,9 @@ impl TractExecutable {
             }
             // Rows that influence each other may do so unseen where there are fewer.
             let is_mixed = matches!(error, InferError::MixedRows { .. });
+            if is_mixed {
+                self.rows_are_mixed.store(true, Ordering::Relaxed);
+            }
             rows = if rows > MICRO_BATCH && !is_mixed { MICRO_BATCH } else { 1 };
             tracing::debug!(path = %self.path.display(), rows, %error, "Falling back to fewer rows.");
         }
@@ -323,6 +332,10 @@ impl Executable for TractExecutable {
         res.dedup();
         let warning = |it| format!("the runtime's optimizer changes what the model answers {it}; it is run as written");
         res.into_iter().map(warning).collect()
+    }
+
+    fn rows_are_mixed(&self) -> bool {
+        self.rows_are_mixed.load(Ordering::Relaxed)
     }
 
     fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {

@@ -79,6 +79,7 @@ pub const MICRO_BATCH: usize = 32;
 pub(crate) struct Known {
     pub(crate) info: ModelInfo,
     pub(crate) obstacles: Operators,
+    pub(crate) rows_are_mixed: bool,
     pub(crate) refusal: Option<InferError>,
 }
 
@@ -129,8 +130,11 @@ pub(crate) fn inspect(path: &Path, signature: Option<&str>) -> Result<Known, Inf
     let Examined { info, obstacles, attempts } = guard::guarded(path, || examine(path, format, signature))?;
     let obstacles = Operators(obstacles);
     match guard::guarded(path, || executable::first_that_works(path, attempts?, None)) {
-        Ok(it) => Ok(Known { info: it.info().clone(), obstacles, refusal: None }),
-        Err(refusal) => Ok(Known { info, obstacles, refusal: Some(refusal) }),
+        Ok(it) => {
+            let (info, rows_are_mixed) = (it.info().clone(), it.rows_are_mixed());
+            Ok(Known { info, obstacles, rows_are_mixed, refusal: None })
+        }
+        Err(refusal) => Ok(Known { info, obstacles, rows_are_mixed: false, refusal: Some(refusal) }),
     }
 }
 

@@ -6,13 +6,16 @@ use std::{
 };
 
 use modelwatch_tensors::heap;
-use tract_onnx::prelude::{DatumType, IntoArcTensor, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel};
+use tract_onnx::prelude::{
+    DatumType, IntoArcTensor, IntoRunnable, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel,
+};
 
 use super::{
     apart, convert, guard,
     interpreter::{Interpreter, Value},
+    memory,
     self_tests::{ModelTests, Outcome},
-    source::{Source, known_dims},
+    source::{Source, as_answered, known_dims},
     stages::{Fallback, StageStates, Stages},
 };
 use crate::{
@@ -88,7 +91,10 @@ impl Plan {
                 known
             }
             None => {
-                let found = test(&stages, probe, &source.input_types);
+                let found = Outcome {
+                    size_matters: size_matters(source, &stages, probe, (rows, row_shapes)),
+                    ..test(&stages, probe, &source.input_types)
+                };
                 tests.into_iter().for_each(|it| it.keep(rows, row_shapes, &found));
                 found
             }
@@ -96,7 +102,7 @@ impl Plan {
         if let Some(it) = &outcome.fallback {
             tracing::warn!(path = %path.display(), "The optimizer changes the model's answers {it}; it runs as written, slower.");
         }
-        if !outcome.rows_are_independent {
+        if !outcome.rows_are_independent || (outcome.size_matters && !at_once) {
             return Err(InferError::mixed_rows(path));
         }
         let input_types = source.input_types.clone();
@@ -130,7 +136,8 @@ impl Plan {
             }
             outputs.push((tensor.values.dtype(), tensor.shape.iter().copied().map(Some).collect()));
         }
-        if !probe.rows_are_independent::<TractError>(&run) {
+        let size_matters = || tells_sizes(source) && !probe.is_the_same_alone::<TractError>(&run, &run);
+        if !probe.rows_are_independent::<TractError>(&run) || (!at_once && size_matters()) {
             return Err(InferError::mixed_rows(path));
         }
         Ok(Self { path: path.to_path_buf(), rows, input_types: source.input_types.clone(), outputs, engine })
@@ -155,7 +162,36 @@ fn test(stages: &Stages, probe: Probe<'_>, types: &[DatumType]) -> Outcome {
     let question = convert::inputs(probe.question(), types);
     let fallback = question.ok().and_then(|it| stages.test(&it)).cloned();
     let answer = |it| -> TractResult<_> { convert::outputs(&stages.run(convert::inputs(it, types)?)?) };
-    Outcome { fallback, rows_are_independent: probe.rows_are_independent::<TractError>(&answer) }
+    Outcome { fallback, rows_are_independent: probe.rows_are_independent::<TractError>(&answer), size_matters: false }
+}
+
+/// Returns whether a row has another answer where it is alone. Both are asked as they are written, lest rounding in one form be taken for it.
+fn size_matters(
+    source: &Source,
+    stages: &Stages,
+    probe: Probe<'_>,
+    (rows, row_shapes): (usize, &[Vec<usize>]),
+) -> bool {
+    if rows == 1 || !tells_sizes(source) {
+        return false;
+    }
+    let single = || {
+        let mut typed = source.typed(1, row_shapes)?;
+        apart::separate(&mut typed, 1)?;
+        as_answered(&mut typed)?;
+        typed.into_runnable()
+    };
+    // A graph for several rows alone has no other answer.
+    let Ok(single) = guard::caught(single) else { return false };
+    let types = &source.input_types;
+    let several = |it| convert::outputs(&stages.run_as_written(convert::inputs(it, types)?)?);
+    let alone = |it| convert::outputs(&memory::run(&mut single.spawn()?, convert::inputs(it, types)?)?);
+    guard::caught(|| Ok(!probe.is_the_same_alone::<TractError>(&several, &alone))).unwrap_or(false)
+}
+
+/// Returns whether the number of rows may be a number in the graph.
+fn tells_sizes(source: &Source) -> bool {
+    ["Shape", "Size", "SHAPE"].iter().any(|it| source.info.operators.contains_key(*it))
 }
 
 fn interface(path: &Path, output: &str, what: String) -> InferError {

@@ -51,6 +51,8 @@ pub(super) struct Outcome {
     pub(super) fallback: Option<Fallback>,
     /// Whether rows keep their answers when they trade places.
     pub(super) rows_are_independent: bool,
+    /// Whether a row has another answer where it is alone.
+    pub(super) size_matters: bool,
 }
 
 /// The reading, the rows of a batch, and their shapes.
@@ -191,7 +193,7 @@ mod tests {
 
     fn outcome(node: &str) -> Outcome {
         let node = Some((node.to_owned(), "Relu".to_owned()));
-        Outcome { fallback: Some(Fallback { node }), rows_are_independent: true }
+        Outcome { fallback: Some(Fallback { node }), rows_are_independent: true, size_matters: false }
     }
 
     fn tests_of(folder: &Path, model: &Path) -> ModelTests {

@@ -114,6 +114,11 @@ impl Stages {
         Fallback { node: difference.ok().flatten() }
     }
 
+    /// Runs once, as written.
+    pub(super) fn run_as_written(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        memory::run(&mut self.careful.spawn()?, inputs)
+    }
+
     /// Runs once, without looking at the other form.
     pub(super) fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         self.run_form(&mut StageStates::default(), inputs)

@@ -157,6 +157,9 @@ impl Judgement {
             for warning in models.get(role).map(RunModel::warnings).unwrap_or_default() {
                 self.model_warning(run.pipeline.fail_on, role, &warning);
             }
+            if models.get(role).is_some_and(RunModel::rows_are_mixed) {
+                self.mixed_rows(run.pipeline.fail_on, role);
+            }
         }
     }
 
@@ -166,6 +169,15 @@ impl Judgement {
             "its outputs are right, and slower; export it again with another version or operator set to run it fast",
         );
         self.warn(fail_on, finding, failed("model", "runs in its fast form", warning));
+    }
+
+    fn mixed_rows(&mut self, fail_on: FailOn, role: ModelRole) {
+        const SAID: &str = "its rows influence each other: they are run one by one";
+        let FindingCode { code, severity, .. } = codes::MIXED_ROWS;
+        let finding = Finding::new(code, severity, format!("{} model", role.as_str()), SAID).advice(
+            "it answers otherwise where it is asked larger batches; export it with no operator across the batch, which is the first axis",
+        );
+        self.warn(fail_on, finding, failed("model", "rows do not know of each other", SAID));
     }
 
     /// Keeps the profile beside the checkpoint that the pipeline asks for, where the checkpoint passes: with a failure to do so it does not,

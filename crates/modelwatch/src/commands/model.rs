@@ -65,6 +65,7 @@ fn human(model: &ModelContents, width: usize) -> String {
         page.entry("penultimate", [it.clone()]);
     }
     match &model.refusal {
+        None if model.rows_are_mixed => page.entry("runs", ["rows influence each other: run one by one".to_owned()]),
         None => page.entry("runs", ["yes".to_owned()]),
         Some(_) if !model.obstacles.is_empty() => {
             let n = model.obstacles.len();

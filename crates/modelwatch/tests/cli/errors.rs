@@ -868,7 +868,7 @@ fn every_code_of_every_component_is_explained() {
 fn codes_of_a_run_are_explained_without_plugins() {
     let project = Project::new();
     std::fs::create_dir(project.path().join("none")).unwrap();
-    for code in ["MW-R001", "MW-R002"] {
+    for code in ["MW-R001", "MW-R002", "MW-R003"] {
         let ended = project.modelwatch(&["explain", code, "--plugin-dir", "none"]);
         assert!(ended.code == 0 && ended.out.contains("Given by the run itself; usually a warning."), "{}", ended.out);
     }

@@ -23,6 +23,8 @@ fn what_came_of_a_self_test_is_kept_for_the_user() {
     // A finding does not depend on who found it.
     fs::write(&file, kept.replace(r#""fallback":null"#, r#""fallback":{"node":["a","Relu"]}"#)).unwrap();
     assert_eq!((files.len(), run()), (1, vec![Value::from("MW-R002")]));
+    fs::write(&file, kept.replace(r#""rows_are_independent":true"#, r#""rows_are_independent":false"#)).unwrap();
+    assert_eq!(run(), vec![Value::from("MW-R003")]);
     fs::write(&file, "damaged").unwrap();
     assert_eq!(run(), Vec::<Value>::new());
 }

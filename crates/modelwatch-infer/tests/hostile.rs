@@ -88,6 +88,19 @@ fn doubling(n: usize, op_type: &str, attributes: &[AttributeProto]) -> GraphProt
     graph(nodes, vec![])
 }
 
+/// What a node makes of `it` as `it_still`, so many times.
+fn looped(maker: NodeProto, n: i64) -> GraphProto {
+    let body = GraphProto {
+        node: vec![maker, op("Identity", &["goes_on"], "goes_on_still")],
+        input: vec![value("n", &[]), value("goes_on", &[]), value("it", &[])],
+        output: vec![value("goes_on_still", &[]), value("it_still", &[])],
+        ..Default::default()
+    };
+    let repeated = node("Loop", "", &["most", "", "x"], "all", vec![graph_attribute("body", body)]);
+    let largest = node("ReduceMax", "", &["all"], "y", vec![ints("axes", &[1])]);
+    graph(vec![repeated, largest], vec![TensorProto { dims: vec![], ..numbers_tensor("most", &[n]) }])
+}
+
 /// Conditions in conditions: both branches of each are another one.
 fn nested(depth: usize, branches: &[&str]) -> GraphProto {
     let one = || tensor_attribute("value", float_tensor("", &[1], &[1.0]));
@@ -323,6 +336,16 @@ fn bombs() -> Vec<Hostile> {
                 graph(vec![op("SequenceConstruct", &["x"], "list"), repeated, first], vec![most, scalar("zero", 0)])
             },
             "a sequence is no element of a sequence",
+        ),
+        hostile(
+            "endless_loop",
+            looped(op("Relu", &["it"], "it_still"), 1 << 60),
+            "does not end after 16384 iterations",
+        ),
+        hostile(
+            "growing_state",
+            looped(node("Concat", "", &["it", "it"], "it_still", vec![int("axis", 1)]), 60),
+            "bytes from iteration to iteration, where 8388608 are allowed",
         ),
     ]
 }

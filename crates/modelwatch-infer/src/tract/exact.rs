@@ -18,7 +18,7 @@ use tract_onnx::{
 
 use super::{
     convert, guard,
-    interpreter::{Interpreter, Value, make_constant},
+    interpreter::{Interpreter, Limits, Value, make_constant},
     onnx, ops,
     source::into_typed,
     stages::Stages,
@@ -57,7 +57,7 @@ impl Exact {
     fn try_run(&self, inputs: &[ExactValue], way: Way) -> TractResult<Vec<ExactValue>> {
         let inputs: Vec<Value> = inputs.iter().map(Value::from_exact).collect::<TractResult<_>>()?;
         let outputs = match way {
-            Way::Interpreted => self.interpreter.run(inputs, &[])?,
+            Way::Interpreted => self.interpreter.run(inputs, &[], Limits::RUNNING)?,
             Way::Compiled => self.run_compiled(inputs, |_| false)?,
             Way::CompiledWithConstants => self.run_compiled(inputs, |idx| idx > 0)?,
         };

@@ -312,7 +312,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::tract::{executable::first_that_works, interpreter::Value};
+    use crate::tract::{
+        executable::first_that_works,
+        interpreter::{Limits, Value},
+    };
 
     /// A product of rows of two numbers with these weights, or with those in `data` beside it.
     fn product(weights: Option<[f32; 4]>) -> Vec<u8> {
@@ -382,6 +385,9 @@ mod tests {
         fs::rename(&next, &data).unwrap();
         let interpreter = attempts.uncompiled.unwrap().interpreter(&path).unwrap();
         let x = Value::Tensor(Arc::new(tensor2(&[[1.0_f32, 1.0]])));
-        assert_eq!(**interpreter.run(vec![x], &[]).unwrap()[0].tensor().unwrap(), tensor2(&[[4.0_f32, 6.0]]));
+        assert_eq!(
+            **interpreter.run(vec![x], &[], Limits::RUNNING).unwrap()[0].tensor().unwrap(),
+            tensor2(&[[4.0_f32, 6.0]])
+        );
     }
 }

@@ -12,7 +12,7 @@ use tract_onnx::prelude::{
 
 use super::{
     apart, convert, guard,
-    interpreter::{Interpreter, Value},
+    interpreter::{Interpreter, Limits, Value},
     memory,
     self_tests::{ModelTests, Outcome},
     source::{Source, as_answered, known_dims},
@@ -44,12 +44,12 @@ enum Engine {
 }
 
 impl Engine {
-    fn run(&self, states: &mut StageStates, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, states: &mut StageStates, inputs: TVec<TValue>, limits: Limits) -> TractResult<TVec<TValue>> {
         match self {
             Self::Compiled(it) => it.run_with(states, inputs),
             Self::Interpreted(it, layers) => {
                 let inputs = inputs.into_iter().map(|it| Value::Tensor(it.into_arc_tensor())).collect();
-                it.run(inputs, layers)?.iter().map(|it| Ok(it.tensor()?.clone().into_tvalue())).collect()
+                it.run(inputs, layers, limits)?.iter().map(|it| Ok(it.tensor()?.clone().into_tvalue())).collect()
             }
         }
     }
@@ -124,7 +124,7 @@ impl Plan {
         let engine = Engine::Interpreted(interpreter, source.given.clone());
         let run = |it| -> TractResult<_> {
             let inputs = convert::inputs(it, &source.input_types)?;
-            convert::outputs(&engine.run(&mut StageStates::default(), inputs)?)
+            convert::outputs(&engine.run(&mut StageStates::default(), inputs, Limits::PREPARING)?)
         };
         // Nothing was compiled, so that this is the first time that the attributes of the nodes are looked at.
         let failed = |reason| InferError::Prepare { path: path.to_path_buf(), rows, reason };
@@ -249,7 +249,7 @@ struct PlanWorker<'a> {
 impl PlanWorker<'_> {
     fn try_run(&mut self, inputs: Vec<HostTensor>) -> TractResult<Vec<HostTensor>> {
         let inputs = convert::inputs(inputs, &self.plan.input_types)?;
-        convert::outputs(&self.plan.engine.run(&mut self.states, inputs)?)
+        convert::outputs(&self.plan.engine.run(&mut self.states, inputs, Limits::RUNNING)?)
     }
 }
 

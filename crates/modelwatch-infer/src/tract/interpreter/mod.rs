@@ -22,6 +22,7 @@ use tract_onnx::{Onnx, pb::ModelProto, prelude::TractResult, tract_hir::internal
 use graph::{Context, Graph};
 
 pub(super) use kernels::is_known;
+pub(super) use run::Limits;
 pub(super) use tract_node::make_constant;
 pub(super) use value::Value;
 
@@ -43,7 +44,8 @@ impl Interpreter {
     }
 
     /// Returns the outputs for inputs of any shape, and behind them these tensors inside of the graph.
-    pub(super) fn run(&self, inputs: Vec<Value>, layers: &[String]) -> TractResult<Vec<Value>> {
-        run::run(&self.context, &self.graph, inputs, run::Place::Model { layers })
+    pub(super) fn run(&self, inputs: Vec<Value>, layers: &[String], limits: Limits) -> TractResult<Vec<Value>> {
+        let progress = run::Progress::new(limits);
+        run::run(&self.context, &self.graph, inputs, run::Place::Model { layers, progress: &progress })
     }
 }

@@ -19,16 +19,62 @@ use crate::tract::attributes::label;
 /// The most nodes that are run for one answer, those of loops each time; what is not done by then is taken for endless.
 const MAX_STEPS: u64 = 1 << 24;
 
+/// What loops may cost before they are taken for endless.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::tract) struct Limits {
+    /// The iterations of all loops for one answer; those of scans are as many as there are numbers.
+    pub iterations: u64,
+    /// Bytes that one loop carries on, if it did not begin with about as many.
+    pub carried_bytes: u64,
+}
+
+impl Limits {
+    /// For a question that nobody has asked: a model is to be refused before it costs anything.
+    pub(in crate::tract) const PREPARING: Self = Self { iterations: 1 << 14, carried_bytes: 8 << 20 };
+    pub(in crate::tract) const RUNNING: Self = Self { iterations: 1 << 20, carried_bytes: 1 << 30 };
+}
+
+/// What was done for one answer, in all graphs, and what may be.
+pub(super) struct Progress {
+    n_steps: Cell<u64>,
+    n_iterations: Cell<u64>,
+    limits: Limits,
+}
+
+impl Progress {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { n_steps: Cell::new(0), n_iterations: Cell::new(0), limits }
+    }
+
+    /// Counts one more iteration of a loop.
+    pub(super) fn iterate(&self) -> TractResult<()> {
+        let most = self.limits.iterations;
+        self.n_iterations.set(self.n_iterations.get() + 1);
+        ensure!(self.n_iterations.get() <= most, "the loop does not end after {most} iterations");
+        Ok(())
+    }
+
+    /// Fails where a loop carries on more bytes than it may, which are more where it began with many.
+    pub(super) fn carry(&self, n_bytes: u64, n_bytes_first: u64) -> TractResult<()> {
+        let most = self.limits.carried_bytes.max(n_bytes_first.saturating_mul(2));
+        ensure!(n_bytes <= most, "it carries {n_bytes} bytes from iteration to iteration, where {most} are allowed");
+        Ok(())
+    }
+}
+
 /// The values of a graph that is running, and of those around it.
 pub(super) struct Scope<'a> {
     constants: &'a HashMap<String, Value>,
     values: HashMap<&'a str, Value>,
     parent: Option<&'a Scope<'a>>,
-    /// Nodes that were run, in all graphs.
-    n_steps: &'a Cell<u64>,
+    progress: &'a Progress,
 }
 
 impl Scope<'_> {
+    pub(super) fn progress(&self) -> &Progress {
+        self.progress
+    }
+
     /// Returns a value, and whether it is the same in every run.
     fn find(&self, name: &str) -> Option<(&Value, bool)> {
         if let Some(value) = self.values.get(name) {
@@ -45,22 +91,21 @@ impl Scope<'_> {
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     /// It is the model's, of which these tensors are wanted behind the outputs.
-    Model { layers: &'a [String] },
+    Model { layers: &'a [String], progress: &'a Progress },
     /// It is in an attribute of a node of this graph.
     Nested(&'a Scope<'a>),
 }
 
 /// Returns the outputs of `graph`, and what else is wanted of it.
 pub(super) fn run(context: &Context, graph: &Graph, inputs: Vec<Value>, place: Place<'_>) -> TractResult<Vec<Value>> {
-    let (parent, layers) = match place {
-        Place::Model { layers } => (None, layers),
-        Place::Nested(parent) => (Some(parent), &[][..]),
+    let (parent, layers, progress) = match place {
+        Place::Model { layers, progress } => (None, layers, progress),
+        Place::Nested(parent) => (Some(parent), &[][..], parent.progress),
     };
     ensure!(inputs.len() <= graph.inputs.len(), "{} inputs are given, {} taken", inputs.len(), graph.inputs.len());
     let values = graph.inputs.iter().map(String::as_str).zip(inputs).collect();
-    let first_step = Cell::new(0);
-    let n_steps = parent.map_or(&first_step, |it| it.n_steps);
-    let mut scope = Scope { constants: &graph.constants, values, parent, n_steps };
+    let n_steps = &progress.n_steps;
+    let mut scope = Scope { constants: &graph.constants, values, parent, progress };
     for node in &graph.nodes {
         n_steps.set(n_steps.get() + 1);
         ensure!(n_steps.get() <= MAX_STEPS, "{} is not done after {MAX_STEPS} steps", label(&node.proto));

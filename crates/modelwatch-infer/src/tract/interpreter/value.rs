@@ -57,6 +57,15 @@ impl Value {
         }
     }
 
+    /// Returns the bytes of all elements, those of texts left out.
+    pub(super) fn n_bytes(&self) -> u64 {
+        match self {
+            Self::Tensor(it) | Self::Narrow(_, it) => (it.len() * it.datum_type().size_of()) as u64,
+            Self::Sequence(all) => all.iter().map(Self::n_bytes).fold(0, u64::saturating_add),
+            Self::Absent => 0,
+        }
+    }
+
     /// Returns ONNX's number of the element type.
     pub(in crate::tract) fn data_type(&self) -> TractResult<i32> {
         match self {

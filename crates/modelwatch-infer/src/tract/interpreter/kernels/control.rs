@@ -18,8 +18,6 @@ use crate::tract::{
     memory::MAX_TENSOR_BYTES,
 };
 
-/// The most iterations of a loop; what does not end by then is taken for endless.
-const MAX_ITERATIONS: i64 = 1 << 20;
 /// ONNX's number of single precision.
 const FLOAT: i32 = 1;
 
@@ -44,8 +42,10 @@ pub(super) fn repeat(call: &Call<'_>) -> TractResult<Vec<Value>> {
         carried.extend(of_no_iteration(call, body, 1 + n_carried, inputs, |_, _| Ok(0))?);
         return Ok(carried);
     }
+    let n_bytes_first = n_bytes(&carried);
     while goes_on && iteration < limit {
-        ensure!(iteration < MAX_ITERATIONS, "the loop does not end after {MAX_ITERATIONS} iterations");
+        call.scope.progress().iterate()?;
+        call.scope.progress().carry(n_bytes(&carried), n_bytes_first)?;
         let mut inputs = vec![tensor0(iteration).into(), tensor0(goes_on).into()];
         inputs.append(&mut carried);
         inputs.truncate(body.inputs.len());
@@ -62,6 +62,10 @@ pub(super) fn repeat(call: &Call<'_>) -> TractResult<Vec<Value>> {
     Ok(carried)
 }
 
+fn n_bytes(carried: &[Value]) -> u64 {
+    carried.iter().map(Value::n_bytes).fold(0, u64::saturating_add)
+}
+
 /// What iterations give beside what they carry on.
 struct Collected {
     of_outputs: Vec<Vec<Value>>,
@@ -75,8 +79,8 @@ impl Collected {
 
     fn push(&mut self, outputs: impl Iterator<Item = Value>) -> TractResult<()> {
         for (all, one) in self.of_outputs.iter_mut().zip(outputs) {
-            let tensor = one.tensor()?;
-            self.n_bytes += (tensor.len() * tensor.datum_type().size_of()) as u64;
+            one.tensor()?;
+            self.n_bytes += one.n_bytes();
             ensure!(self.n_bytes <= MAX_TENSOR_BYTES, "its iterations give more than {MAX_TENSOR_BYTES} bytes");
             all.push(one);
         }
@@ -181,7 +185,9 @@ fn scan_once(call: &Call<'_>, mut inputs: Vec<Arc<Tensor>>) -> TractResult<Vec<V
         return Ok([states, of_none].concat());
     }
     let mut collected = Collected::new(n_collected);
+    let n_bytes_first = n_bytes(&states);
     for step in 0..length {
+        call.scope.progress().carry(n_bytes(&states), n_bytes_first)?;
         let mut inputs = states;
         for (idx, (it, &axis)) in scanned.iter().zip(&axes).enumerate() {
             let from = if setting(direction, idx) == 0 { step } else { length - 1 - step };

@@ -207,6 +207,21 @@ fn sums_of_many_numbers_keep_their_digits() {
 }
 
 #[test]
+fn a_cube_at_the_border_is_refused_by_name() {
+    let sample = |mode: &str, padding: &str| {
+        let attributes = vec![text("mode", mode), text("padding_mode", padding)];
+        let nodes = vec![node("GridSample", "", &["x", "grid"], "y", attributes)];
+        Case::new(&[1, 3, 3], nodes).of(20).with(float_tensor("grid", &[1, 1, 1, 2], &[2.0, 0.5])).load()
+    };
+    let error = sample("cubic", "border").unwrap_err().to_string();
+    assert!(error.contains("GridSample: places outside are moved") && error.contains("node `the_y`"), "{error}");
+    for (mode, padding) in [("cubic", "zeros"), ("linear", "border")] {
+        let error = sample(mode, padding).err().map(|it| it.to_string()).unwrap_or_default();
+        assert!(!error.contains("places outside are moved"), "{error}");
+    }
+}
+
+#[test]
 fn remainders_have_the_sign_of_the_divisor() {
     let divisors = || float_tensor("d", &[6], &[-2.0, 2.0, 2.0, -2.0, 3.0, -3.0]);
     let of = |fmod: i64, last: &str| {

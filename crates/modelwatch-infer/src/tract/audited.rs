@@ -37,7 +37,7 @@ const FLOATS: &str = "f16, f32, f64";
 /// Operators of the default domain that are wrong under some condition.
 ///
 /// A model with a node for which the condition holds is interpreted if there is a kernel for the operator, else refused.
-const WRONG: [(Line, Condition); 17] = [
+const WRONG: [(Line, Condition); 18] = [
     (line("Attention", "", "f16, f32", "masks and caches are combined wrongly"), always),
     (
         line(
@@ -54,6 +54,18 @@ const WRONG: [(Line, Condition); 17] = [
     (line("DFT", "", "f32", "single precision leaves 1e-6 where there is nothing"), always),
     (line("DepthToSpace", "`mode` is CRD", "all", "mode CRD is taken for DCR"), is_crd),
     (line("GRU", "", "f32", "the tangent is off by 1e-6, and `direction`, `clip` and activations are ignored"), always),
+    (
+        line(
+            "GridSample",
+            "`mode` is cubic and `padding_mode` border",
+            FLOATS,
+            "places outside are moved to the border before four are taken",
+        ),
+        |node| {
+            let is_cubic = text(node, "mode").is_some_and(|it| it == "cubic" || it == "bicubic");
+            is_cubic && text(node, "padding_mode").is_some_and(|it| it == "border")
+        },
+    ),
     (
         line(
             "LSTM",
@@ -121,8 +133,18 @@ const REPLACED: [Line; 34] = [
     line("ReduceLogSumExp", "", FLOATS, "∞ or -∞ where an exponential is beyond all numbers"),
     line("ReduceMax, ReduceMin", "infinities and NaN", FLOATS, "the largest finite number; NaN is dropped"),
     line("Range", "integers beyond 2^53", "i64", "as many as their neighbors have"),
-    line("Resize", "`mode` is nearest, in version 10", "all", "the nearest number, where it is the one before or behind"),
-    line("Resize", "sizes, asymmetric, with `round_prefer_ceil`", "all", "the number before, in the middle between two"),
+    line(
+        "Resize",
+        "`mode` is nearest, in version 10",
+        "all",
+        "the nearest number, where it is the one before or behind",
+    ),
+    line(
+        "Resize",
+        "sizes, asymmetric, with `round_prefer_ceil`",
+        "all",
+        "the number before, in the middle between two",
+    ),
     line("Slice", "a start behind the end", "all", "an error"),
     line("Softplus", "", FLOATS, "∞ where the exponential is, and no digits below -15"),
     line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),

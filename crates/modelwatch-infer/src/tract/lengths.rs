@@ -33,7 +33,7 @@ use tract_onnx::{
     },
 };
 
-use super::{attributes::int, ops::branches};
+use super::{attributes::int, ops::branches, texts::ToTexts, wired::wired};
 
 const CUT: &str = "an integer of 2^31 or more meets a length that is not known before the model runs";
 
@@ -112,7 +112,11 @@ struct ToIntegers;
 /// Returns the operator for a node of ONNX's `Cast`, whose integers of 64 bits are lengths in tract.
 pub(super) fn cast_to(node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
     let to = node.get_attr::<DatumType>("to")?;
-    Ok(if to == DatumType::I64 { expand(ToIntegers) } else { Box::new(cast(to)) })
+    Ok(match to {
+        DatumType::I64 => expand(ToIntegers),
+        DatumType::String => wired("Cast", &[], |prefix, model, inputs| model.wire_node(prefix, ToTexts, inputs)),
+        _ => Box::new(cast(to)),
+    })
 }
 
 impl Expansion for ToIntegers {

@@ -47,6 +47,7 @@ mod signatures;
 mod source;
 mod stages;
 mod tensorflow;
+mod texts;
 mod tf_ops;
 mod tflite;
 mod versions;

@@ -8,10 +8,13 @@ use tract_onnx::{
 };
 
 use super::arrays::{elements, full, unravel};
-use crate::tract::interpreter::{
-    call::{Call, array},
-    narrow::{Narrow, Overflow},
-    value::{Value, datum_type_of},
+use crate::tract::{
+    interpreter::{
+        call::{Call, array},
+        narrow::{Narrow, Overflow},
+        value::{Value, datum_type_of},
+    },
+    texts,
 };
 
 /// ONNX's number of the type of texts.
@@ -34,7 +37,7 @@ fn cast_to(call: &Call<'_>, data_type: i32) -> TractResult<Vec<Value>> {
     let numbers = if is_text && data_type != TEXT { Arc::new(parsed(tensor)?) } else { tensor.clone() };
     let value = Value::of_type(data_type, |datum_type| match datum_type {
         DatumType::String if is_text => Ok((**tensor).clone()),
-        DatumType::String => written(tensor),
+        DatumType::String => texts::written(tensor),
         DatumType::Bool => Ok(array::<f64>(&numbers)?.mapv(|it| it != 0.0).into_tensor()),
         it => Ok(numbers.cast_to_dt(it)?.into_owned()),
     })?;
@@ -82,22 +85,6 @@ fn parsed(tensor: &Tensor) -> TractResult<Tensor> {
     let parse = |text: &String| text.trim().parse::<f64>().with_context(|| format!("the text {text:?} is no number"));
     let numbers: Vec<f64> = tensor.to_plain_array_view::<String>()?.iter().map(parse).collect::<TractResult<_>>()?;
     Tensor::from_shape(tensor.shape(), &numbers)
-}
-
-fn written(tensor: &Tensor) -> TractResult<Tensor> {
-    let float = |it: f64, shortest: String| match it {
-        it if it.is_nan() => "NaN".to_string(),
-        it if it.is_infinite() => if it > 0.0 { "INF" } else { "-INF" }.to_string(),
-        _ => shortest,
-    };
-    let texts: ArrayD<String> = match tensor.datum_type() {
-        DatumType::F64 => array::<f64>(tensor)?.mapv(|it| float(it, format!("{it:?}"))),
-        DatumType::F32 | DatumType::F16 => array::<f32>(tensor)?.mapv(|it| float(f64::from(it), format!("{it:?}"))),
-        DatumType::Bool => array::<bool>(tensor)?.mapv(|it| if it { "True" } else { "False" }.to_string()),
-        DatumType::U64 => array::<u64>(tensor)?.mapv(|it| it.to_string()),
-        _ => array::<i64>(tensor)?.mapv(|it| it.to_string()),
-    };
-    Ok(texts.into_tensor())
 }
 
 /// Reads the bits of one type as another, little end first; widths may differ along the last axis.

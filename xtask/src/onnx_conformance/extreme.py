@@ -608,6 +608,12 @@ def places():
     constants = {"d": array(3, I64), "v": array([0, 1])}
     case("onehot_beyond", node("OneHot", "x,d,v"), {"x": array([1, -1, 3, -4], I64)}, {"y": hot}, constants)
     case("pad_negative", node("Pad", "x,p"), {"x": x}, {"y": x[:, 1:3].copy()}, {"p": array([0, -1, 0, -2], I64)})
+    for mode, p in [("wrap", [-1, 2]), ("wrap", [2, -1]), ("wrap", [-2, 4]), ("wrap", [-1, -1]), ("reflect", [-1, 2]), ("reflect", [2, -1]), ("edge", [-1, 2]), ("edge", [2, -1])]:
+        row = array(np.arange(5))
+        cut = row[max(-p[0], 0) : 5 - max(-p[1], 0)]
+        y = np.pad(cut, [max(it, 0) for it in p], mode)
+        name = f"pad_{mode}_" + "_".join(f"cut_{-it}" if it < 0 else str(it) for it in p)
+        case(name, node("Pad", "x,p", mode=mode), {"x": row}, {"y": y}, {"p": array(p, I64)}, opset=19, note="what is cut off is not repeated" if mode == "wrap" else "")
     case("tile_none", node("Tile", "x,r"), {"x": x}, {"y": np.zeros((3, 0), F32)}, {"r": array([1, 0], I64)})
     nothing = np.zeros((3, 0), F32)
     case("concat_nothing", node("Concat", "x,e", axis=1), {"x": x}, {"y": x}, {"e": nothing})

@@ -14,7 +14,7 @@ use super::arrays::{concat, elements, full};
 use crate::tract::{
     interpreter::{
         call::{Call, array},
-        value::Value,
+        value::{Value, checked_len},
     },
     ops::key_of_float,
 };
@@ -142,14 +142,30 @@ pub(super) fn imputer(call: &Call<'_>) -> TractResult<Vec<Value>> {
 
 pub(super) fn feature_vectorizer(call: &Call<'_>) -> TractResult<Vec<Value>> {
     let mut parts = Vec::new();
-    for idx in 0..call.inputs.len() {
+    let dims = call.int_list("inputdimensions");
+    let n_inputs = call.inputs.len();
+    ensure!(
+        dims.is_none_or(|it| it.len() == n_inputs),
+        "there are {} dimensions for {n_inputs} inputs",
+        dims.map_or(0, <[i64]>::len)
+    );
+    for idx in 0..n_inputs {
         let mut part = array::<f32>(call.tensor(idx)?)?;
         if part.ndim() == 1 {
             part.insert_axis_inplace(Axis(0));
         }
         let rows = part.shape().first().copied().context("a scalar has no features")?;
         let width: usize = part.shape()[1..].iter().product();
-        parts.push(super::arrays::reshape(part, &[rows, width])?.into_tensor());
+        let mut part = super::arrays::reshape(part, &[rows, width])?.into_tensor();
+        // What is missing of the features that an input is to have is 0.
+        let wanted = dims.map_or(Ok(width), |it| usize::try_from(it[idx]))?;
+        if wanted < width {
+            part = part.slice(1, 0, wanted)?;
+        } else if wanted > width {
+            checked_len(&[rows, wanted])?;
+            part = concat(&[part, full(&[rows, wanted - width], 0f32)?.into_tensor()], 1)?;
+        }
+        parts.push(part);
     }
     Ok(vec![concat(&parts, 1)?.into()])
 }

@@ -293,6 +293,20 @@ pub(super) fn pad(call: &Call<'_>) -> TractResult<Vec<Value>> {
     let mode = call.text("mode", "constant").to_string();
     for (idx, &axis) in axes.iter().enumerate() {
         let (before, after) = (pads[idx], pads[axes.len() + idx]);
+        // What is cut off is no part of what is repeated.
+        let cut = |it: i64| usize::try_from(it.min(0).unsigned_abs());
+        let end =
+            tensor.shape()[axis].checked_sub(cut(after)?).filter(|it| cut(before).is_ok_and(|start| start <= *it));
+        let (start, end) = (cut(before)?, end.context("the pads leave nothing")?);
+        tensor = match &mut tensor.shape().to_vec()[..] {
+            // A slice of nothing is none.
+            shape if start == end => {
+                shape[axis] = 0;
+                Tensor::zero_dt(tensor.datum_type(), shape)?
+            }
+            _ => tensor.slice(axis, start, end)?,
+        };
+        let (before, after) = (before.max(0), after.max(0));
         let size = i64::try_from(tensor.shape()[axis])?;
         let total = size.checked_add(before).and_then(|it| it.checked_add(after)).filter(|&it| it >= 0);
         let total = usize::try_from(total.context("the pads leave nothing")?)?;

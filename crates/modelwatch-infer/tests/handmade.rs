@@ -466,10 +466,17 @@ fn linear_classifiers_name_their_classes() {
     let (labels, scores) = classified(one("NONE"), &x);
     assert_eq!(labels, ["8", "7"]);
     assert_close("one sum", &scores, &[-0.5, 1.5, 4.5, -3.5]);
+    let logistic = |it: f64| 1.0 / (1.0 + (-it).exp());
+    assert_close("logistic", &classified(one("LOGISTIC"), &x).1, &[1.5, -1.5, -3.5, 3.5].map(|it| logistic(-it)));
+    for transform in ["SOFTMAX", "SOFTMAX_ZERO"] {
+        assert_close(transform, &classified(one(transform), &x).1, &[-0.5, 1.5, 4.5, -3.5]);
+    }
     let folder = tempfile::tempdir().unwrap();
-    let node = NodeProto { output: vec!["label".into(), "y".into()], ..one("LOGISTIC") };
+    let node = NodeProto { output: vec!["label".into(), "y".into()], ..one("PROBIT") };
     let error = Model::load(&write(&folder, &[-1, 2], vec![node], vec![])).unwrap_err().to_string();
-    assert!(error.contains("node `the_y` (LinearClassifier) applies Logistic to a single score"), "{error}");
+    let said = "LinearClassifier: PROBIT of the only score of two classes is not defined; give each class a score of its own \
+                (node `the_y`)";
+    assert!(error.contains(said), "{error}");
 }
 
 #[test]
@@ -494,8 +501,10 @@ fn regressions_are_transformed_where_it_is_clear_how() {
     assert_close("logistic", &answer(linear(2, "LOGISTIC")), &[logistic(0.5), logistic(0.7)]);
     // The median of the normal distribution.
     assert_close("probit", &answer(linear(1, "PROBIT")), &[0.0]);
-    let error = Model::load(&write(&folder, &[-1, 2], vec![linear(1, "LOGISTIC")], vec![])).unwrap_err().to_string();
-    assert!(error.contains("node `the_y` (LinearRegressor) applies Logistic to a single target"), "{error}");
+    // As onnxruntime answers.
+    for transform in ["LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"] {
+        assert_close(transform, &answer(linear(1, transform)), &[0.5]);
+    }
 }
 
 #[test]

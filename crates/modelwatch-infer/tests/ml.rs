@@ -222,6 +222,19 @@ fn features_are_put_side_by_side() {
 }
 
 #[test]
+fn as_many_features_are_taken_as_the_dimensions_say() {
+    let vectors = |dims: &[i64]| {
+        let other = given("z", FLOAT, 1, Arc::new(Float32Array::from(vec![5.0, 6.0])));
+        let vectorizer = node("FeatureVectorizer", ML, &["x", "z"], "y", vec![ints("inputdimensions", dims)]);
+        Ok::<_, InferError>(as_numbers(&answer(vec![vectorizer], vec![], &[numbers(2, &[1.0, 2.0, 3.0, 4.0]), other])?))
+    };
+    assert_close("cut", &vectors(&[1, 1]).unwrap(), &[1.0, 5.0, 3.0, 6.0]);
+    assert_close("filled", &vectors(&[2, 2]).unwrap(), &[1.0, 2.0, 5.0, 0.0, 3.0, 4.0, 6.0, 0.0]);
+    let error = vectors(&[2]).unwrap_err().to_string();
+    assert!(error.contains("1 dimensions for 2 inputs"), "{error}");
+}
+
+#[test]
 fn features_are_taken_in_the_order_of_their_indices() {
     let extractor = node("ArrayFeatureExtractor", ML, &["x", "which"], "y", vec![]);
     let x = numbers(3, &[1.0, NAN, -1.0, NAN, 5.0, 0.0, 0.0, -1.0, 2.0]);
@@ -333,7 +346,7 @@ fn members_of_a_set_take_their_branch() {
 
 #[test]
 fn what_speaks_for_the_second_of_two_classes_says_nothing_of_the_first() {
-    let tree = |transform: &str, class: i64, weights: &[f32]| {
+    let try_tree = |transform: &str, class: i64, weights: &[f32], bases: &[f32]| {
         let attributes = vec![
             ints("nodes_treeids", &[0; 3]),
             ints("nodes_nodeids", &[0, 1, 2]),
@@ -348,14 +361,16 @@ fn what_speaks_for_the_second_of_two_classes_says_nothing_of_the_first() {
             floats("class_weights", weights),
             ints("classlabels_int64s", &[3, 4]),
             text("post_transform", transform),
+            floats("base_values", bases),
         ];
         let of = |outputs: [&str; 2]| {
             let op = node("TreeEnsembleClassifier", ML, &["x"], "y", attributes.clone());
             let op = NodeProto { output: outputs.map(str::to_owned).to_vec(), ..op };
-            as_numbers(&answer(vec![op], vec![], &[numbers(1, &[-1.0, 1.0])]).unwrap())
+            Ok::<_, InferError>(as_numbers(&answer(vec![op], vec![], &[numbers(1, &[-1.0, 1.0])])?))
         };
-        (of(["y", "scores"]), of(["labels", "y"]))
+        Ok::<_, InferError>((of(["y", "scores"])?, of(["labels", "y"])?))
     };
+    let tree = |transform: &str, class: i64, weights: &[f32]| try_tree(transform, class, weights, &[]).unwrap();
     let logistic = |it: f64| 1.0 / (1.0 + (-it).exp());
     let (of_shares, of_margins) = ([0.25, 0.75], [-1.5, 2.0]);
     // As onnxruntime answers. Where leaves speak for the first class, their score is made that of the second.
@@ -365,11 +380,28 @@ fn what_speaks_for_the_second_of_two_classes_says_nothing_of_the_first() {
         (1, "NONE", of_margins, [0.0, -1.5, 0.0, 2.0]),
         (0, "NONE", of_shares, [0.75, 0.25, 0.25, 0.75]),
         (0, "NONE", of_margins, [1.5, -1.5, -2.0, 2.0]),
+        (0, "SOFTMAX", of_shares, [0.75, 0.25, 0.25, 0.75]),
+        (0, "SOFTMAX_ZERO", of_margins, [1.5, -1.5, -2.0, 2.0]),
+        (1, "SOFTMAX", of_margins, [logistic(1.5), logistic(-1.5), logistic(-2.0), logistic(2.0)]),
+        (1, "SOFTMAX_ZERO", of_shares, [0.0, 1.0, 0.0, 1.0]),
     ] {
         let what = format!("{class} {transform} {weights:?}");
         let (labels, given) = tree(transform, class, &weights.map(|it| it as f32));
         assert_close(&what, &given, &scores);
         assert_eq!(labels, [3.0, 4.0], "{what}");
+    }
+    for (class, transform, bases, why) in [
+        (0, "PROBIT", &[][..], "PROBIT of the only score of two classes"),
+        (
+            0,
+            "NONE",
+            &[0.5, 0.25],
+            "2 base values where all leaves weigh one class; add them to the weights of one tree",
+        ),
+        (1, "NONE", &[0.5], "1 base values where all leaves weigh one class"),
+    ] {
+        let error = try_tree(transform, class, &[0.25, 0.75], bases).unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains("node `the_y`"), "{error}");
     }
 }
 

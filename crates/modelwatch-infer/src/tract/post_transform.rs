@@ -1,12 +1,12 @@
 //! What `ai.onnx.ml` operators do with their scores at the end.
 
-use tract_onnx::{
-    pb::NodeProto,
-    prelude::TractResult,
-    tract_hir::internal::{bail, ensure},
-};
+use tract_onnx::{pb::NodeProto, prelude::TractResult, tract_hir::internal::bail};
 
 use super::attributes::text;
+
+/// Why a transform is refused.
+pub(super) const PROBIT_OF_ONE: &str =
+    "PROBIT of the only score of two classes is not defined; give each class a score of its own";
 
 /// See `post_transform` in the specifications.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,21 +45,16 @@ impl PostTransform {
         }
     }
 
-    /// Fails where the specification and onnxruntime disagree: it transforms a single prediction only by PROBIT.
-    pub(super) fn check_for_regression(self, node: &NodeProto, n_targets: usize) -> TractResult<()> {
-        ensure!(
-            n_targets != 1 || matches!(self, Self::None | Self::Probit),
-            "node `{}` ({}) applies {self:?} to a single target, which is not supported",
-            node.name,
-            node.op_type
-        );
-        Ok(())
+    /// Returns what is done with the predictions for so many targets: a single one is transformed only by PROBIT, as onnxruntime has it,
+    /// whatever the specification says.
+    pub(super) fn for_targets(self, n_targets: usize) -> Self {
+        if n_targets == 1 && self != Self::Probit { Self::None } else { self }
     }
 
     pub(super) fn apply(self, scores: &mut [f64]) {
         match self {
             Self::None => (),
-            Self::Logistic => scores.iter_mut().for_each(|it| *it = 1.0 / (1.0 + (-*it).exp())),
+            Self::Logistic => scores.iter_mut().for_each(|it| *it = logistic(*it)),
             Self::Probit => scores.iter_mut().for_each(|it| *it = probit(*it)),
             Self::Softmax | Self::SoftmaxZero => {
                 let counts = |it: f64| self == Self::Softmax || it != 0.0;
@@ -75,6 +70,10 @@ impl PostTransform {
         self.apply(scores);
         out.extend(scores.iter().map(|&it| it as f32));
     }
+}
+
+pub(super) fn logistic(it: f64) -> f64 {
+    1.0 / (1.0 + (-it).exp())
 }
 
 /// The inverse of the normal distribution function by Winitzki's approximation of the inverse error function, which ONNX Runtime uses.

@@ -8,7 +8,8 @@ use tract_onnx::{pb::NodeProto, prelude::TractResult, tract_hir::internal::ensur
 use super::labels::Labels;
 use crate::tract::{
     attributes::{floats, int},
-    post_transform::PostTransform,
+    guard::RefusedOperator,
+    post_transform::{PROBIT_OF_ONE, PostTransform, logistic},
 };
 
 /// One sum for each row of coefficients.
@@ -64,12 +65,9 @@ impl LinearClassifier {
         let transform = PostTransform::of(node)?;
         let is_single = n_sums == 1 && labels.len() == 2;
         ensure!(is_single || (n_sums == labels.len() && n_sums > 1), "{n_sums} scores are for {} labels", labels.len());
-        // The specification has it applied, onnxruntime leaves it out.
-        ensure!(
-            !is_single || transform == PostTransform::None,
-            "node `{}` (LinearClassifier) applies {transform:?} to a single score, which is not supported",
-            node.name
-        );
+        if is_single && transform == PostTransform::Probit {
+            return Err(RefusedOperator::of(node, PROBIT_OF_ONE).into());
+        }
         Ok(Self { sums: Sums::parse(node, n_sums)?, labels, transform })
     }
 
@@ -82,7 +80,12 @@ impl LinearClassifier {
     pub(super) fn classify(&self, row: &[f64], sums: &mut Vec<f64>, out: &mut Vec<f32>) -> TractResult<usize> {
         self.sums.of(row, sums)?;
         if let &[sum] = &**sums {
-            out.extend([(1.0 - sum) as f32, sum as f32]);
+            // As onnxruntime does, whatever the specification says: what makes shares of several scores is left out.
+            let scores = match self.transform {
+                PostTransform::Logistic => [logistic(-sum), logistic(sum)],
+                _ => [1.0 - sum, sum],
+            };
+            out.extend(scores.map(|it| it as f32));
             return Ok(usize::from(sum > 0.0));
         }
         let best = (0..sums.len()).fold(0, |best, idx| if sums[idx] > sums[best] { idx } else { best });
@@ -101,8 +104,7 @@ impl LinearRegressor {
     pub(super) fn parse(node: &NodeProto) -> TractResult<Self> {
         let n_targets = usize::try_from(int(node, "targets").unwrap_or(1))?;
         let transform = PostTransform::of(node)?;
-        transform.check_for_regression(node, n_targets)?;
-        Ok(Self { sums: Sums::parse(node, n_targets)?, transform })
+        Ok(Self { sums: Sums::parse(node, n_targets)?, transform: transform.for_targets(n_targets) })
     }
 
     pub(super) fn n_targets(&self) -> usize {

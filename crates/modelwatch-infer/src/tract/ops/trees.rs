@@ -13,7 +13,8 @@ use tract_onnx::{
 use super::labels::Labels;
 use crate::tract::{
     attributes::{indices, int, ints, numbers, text, texts},
-    post_transform::PostTransform,
+    guard::RefusedOperator,
+    post_transform::{PROBIT_OF_ONE, PostTransform, logistic},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -224,24 +225,20 @@ impl Classifier {
         let binary =
             (n_classes == 2 && has_one_target).then_some(if is_positive { Binary::Share } else { Binary::Margin });
         let is_of_second = binary.is_some() && targets.first() == Some(&1);
-        // With two, onnxruntime takes the classes apart again, and what it answers is not specified.
-        let allowed = if binary.is_some() {
-            base_values.len() <= usize::from(!is_of_second)
-        } else {
-            matches!(base_values.len(), 0) || base_values.len() == n_classes
-        };
-        ensure!(
-            allowed,
-            "node `{}` (TreeEnsembleClassifier) has {} base values for {n_classes} classes",
-            node.name,
-            base_values.len()
-        );
-        // onnxruntime leaves these out, or writes one column of the two.
-        ensure!(
-            binary.is_none() || matches!(transform, PostTransform::None | PostTransform::Logistic),
-            "node `{}` (TreeEnsembleClassifier) applies {transform:?} to a single score, which is not supported",
-            node.name
-        );
+        let n = base_values.len();
+        if binary.is_some() {
+            // With two, onnxruntime takes the classes apart again, and what it answers is not specified.
+            if n > usize::from(!is_of_second) {
+                let why =
+                    format!("{n} base values where all leaves weigh one class; add them to the weights of one tree");
+                return Err(RefusedOperator::of(node, &why).into());
+            }
+            if transform == PostTransform::Probit && !is_of_second {
+                return Err(RefusedOperator::of(node, PROBIT_OF_ONE).into());
+            }
+        }
+        let allowed = binary.is_some() || n == 0 || n == n_classes;
+        ensure!(allowed, "node `{}` (TreeEnsembleClassifier) has {n} base values for {n_classes} classes", node.name);
         Ok(Self { forest, labels, base_values, transform, binary, is_of_second })
     }
 
@@ -283,25 +280,23 @@ impl Classifier {
         let mut score = 0.0;
         self.forest.visit(row, |_, weight| score = self.forest.rounded(score + weight))?;
         score = self.forest.rounded(score + self.base_values.last().copied().unwrap_or(0.0));
-        let is_logistic = self.transform == PostTransform::Logistic;
-        let (limit, negative, positive) = match binary {
-            Binary::Share if is_logistic => (0.5, logistic(-score), logistic(score)),
-            Binary::Share => (0.5, 1.0 - score, score),
-            Binary::Margin if is_logistic => (0.0, logistic(-score), logistic(score)),
-            Binary::Margin => (0.0, -score, score),
+        let limit = match binary {
+            Binary::Share => 0.5,
+            Binary::Margin => 0.0,
         };
-        let negative = match self.is_of_second {
-            true if is_logistic => logistic(0.0),
-            true => 0.0,
-            false => negative,
+        if self.is_of_second {
+            self.transform.append(&mut [0.0, score], out);
+            return Ok(usize::from(score > limit));
+        }
+        // As onnxruntime does: what makes shares of several scores is left out.
+        let scores = match (self.transform, binary) {
+            (PostTransform::Logistic, _) => [logistic(-score), logistic(score)],
+            (_, Binary::Share) => [1.0 - score, score],
+            (_, Binary::Margin) => [-score, score],
         };
-        out.extend([negative as f32, positive as f32]);
+        out.extend(scores.map(|it| it as f32));
         Ok(usize::from(score > limit))
     }
-}
-
-fn logistic(value: f64) -> f64 {
-    f64::from(1.0 / (1.0 + (-value as f32).exp()))
 }
 
 /// Appends scores as the transform leaves them.
@@ -344,7 +339,7 @@ impl Regressor {
             }
         };
         let transform = PostTransform::of(node)?;
-        transform.check_for_regression(node, n_targets)?;
+        let transform = transform.for_targets(n_targets);
         let (base_values, _) = numbers(node, "base_values")?;
         ensure!(
             base_values.is_empty() || base_values.len() == n_targets,

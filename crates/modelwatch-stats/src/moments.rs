@@ -202,13 +202,8 @@ impl Moments {
         Ok(Self { n, n_nan, n_infinite, mean, mean_rest, m2, min, max })
     }
 
-    /// Adds `step` to the mean without losing its low bits (Knuth's two-sum).
     fn move_mean(&mut self, step: f64) {
-        let step = step + self.mean_rest;
-        let sum = self.mean + step;
-        let of_step = sum - self.mean;
-        self.mean_rest = (self.mean - (sum - of_step)) + (step - of_step);
-        self.mean = sum;
+        (self.mean, self.mean_rest) = moved_mean(self.mean, self.mean_rest, step);
     }
 
     fn order_key(&self) -> (u64, u64, u64) {
@@ -218,6 +213,21 @@ impl Moments {
     fn not_empty(&self) -> Result<(), Undefined> {
         if self.n == 0 { Err(Undefined::new(Reason::Empty)) } else { Ok(()) }
     }
+}
+
+/// Returns a running mean `step` further on, as a rounded number and what that lacks, so that no low bits are lost (Knuth's two-sum).
+///
+/// ```
+/// use modelwatch_stats::moments::moved_mean;
+///
+/// assert_eq!(moved_mean(1e16, 0.0, 1.0), (1e16, 1.0));
+/// assert_eq!(moved_mean(1e16, 1.0, 1.0), (1e16 + 2.0, 0.0));
+/// ```
+pub fn moved_mean(mean: f64, rest: f64, step: f64) -> (f64, f64) {
+    let step = step + rest;
+    let sum = mean + step;
+    let of_step = sum - mean;
+    (sum, (mean - (sum - of_step)) + (step - of_step))
 }
 
 #[cfg(test)]

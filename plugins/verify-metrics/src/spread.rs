@@ -1,6 +1,7 @@
 //! A weighted running mean and variance.
 
 use modelwatch_sdk::report::float;
+use modelwatch_stats::moments::moved_mean;
 use serde::{Deserialize, Serialize};
 
 use crate::mass::Mass;
@@ -127,13 +128,8 @@ impl Moments {
         (value - self.mean) + (rest - self.mean_rest)
     }
 
-    /// Adds `step` to the mean without losing its low bits (Knuth's two-sum).
     fn move_mean(&mut self, step: f64) {
-        let step = step + self.mean_rest;
-        let sum = self.mean + step;
-        let of_step = sum - self.mean;
-        self.mean_rest = (self.mean - (sum - of_step)) + (step - of_step);
-        self.mean = sum;
+        (self.mean, self.mean_rest) = moved_mean(self.mean, self.mean_rest, step);
     }
 }
 

@@ -144,11 +144,15 @@ impl Numeric {
         if self.wide.shift() == 0 {
             return Some(all.into_iter().collect());
         }
-        let narrow = self.points().into_iter().filter(|it| it.0.abs() < FIRST_WIDE as f64);
-        let mut res: Vec<(i128, u64)> =
-            narrow.map(|(value, count)| (value as i128, count)).chain(self.wide.values()).collect();
+        let narrow = self.narrow_points().map(|(value, count)| (value as i128, count));
+        let mut res: Vec<(i128, u64)> = narrow.chain(self.wide.values()).collect();
         res.sort_unstable();
         Some(res)
+    }
+
+    /// Returns those values that floats hold exactly as whole numbers.
+    fn narrow_points(&self) -> impl Iterator<Item = Point> {
+        self.points().into_iter().filter(|it| it.0.abs() < FIRST_WIDE as f64)
     }
 
     /// Returns how many different finite values there are, where each is kept.
@@ -243,8 +247,7 @@ fn pair_wide(reference: &Numeric, current: &Numeric) -> Option<Paired> {
     }
     let shift = reference.wide.shift().max(current.wide.shift());
     // What floats hold exactly loses no bits to what they do not.
-    let has_narrow = |it: &Numeric| it.points().iter().any(|point| point.0.abs() < FIRST_WIDE as f64);
-    if shift > 0 && (has_narrow(reference) || has_narrow(current)) {
+    if shift > 0 && [reference, current].into_iter().any(|it| it.narrow_points().next().is_some()) {
         return None;
     }
     let left = reference.wide.shifted(&reference.points(), shift)?;

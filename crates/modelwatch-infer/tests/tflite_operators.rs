@@ -489,31 +489,22 @@ fn images_are_convolved() {
         it.float(Op::CONV_3D, &[x, kernel, bias], options!(Conv3DOptions, args))
     };
     check("CONV_3D", &[2, 2, 2, 1], solid, &x, &[51.0, 59.0, 115.0, 139.0]);
-    let deep = |it: &mut Lite, x| {
-        let kernel: Vec<f32> = (1..=16_u8).map(f32::from).collect();
-        let kernel = it.floats(&[1, 2, 2, 4], &kernel);
-        let args = DepthwiseConv2DOptionsArgs {
-            padding: Padding::VALID,
-            depth_multiplier: 2,
-            stride_h: 1,
-            stride_w: 1,
-            ..Default::default()
-        };
-        it.float(Op::DEPTHWISE_CONV_2D, &[x, kernel], options!(DepthwiseConv2DOptions, args))
+    let depthwise = |shape: &'static [i32]| {
+        move |it: &mut Lite, x| {
+            let kernel: Vec<f32> = (1..=shape.iter().product()).map(|at: i32| at as f32).collect();
+            let kernel = it.floats(shape, &kernel);
+            let args = DepthwiseConv2DOptionsArgs {
+                padding: Padding::VALID,
+                depth_multiplier: 2,
+                stride_h: 1,
+                stride_w: 1,
+                ..Default::default()
+            };
+            it.float(Op::DEPTHWISE_CONV_2D, &[x, kernel], options!(DepthwiseConv2DOptions, args))
+        }
     };
-    check("DEPTHWISE_CONV_2D of two for each channel", &[2, 2, 2], deep, &x, &[152.0, 168.0, 220.0, 240.0]);
-    let of_one = |it: &mut Lite, x| {
-        let kernel: Vec<f32> = (1..=8_u8).map(f32::from).collect();
-        let kernel = it.floats(&[1, 2, 2, 2], &kernel);
-        let args = DepthwiseConv2DOptionsArgs {
-            padding: Padding::VALID,
-            depth_multiplier: 2,
-            stride_h: 1,
-            stride_w: 1,
-            ..Default::default()
-        };
-        it.float(Op::DEPTHWISE_CONV_2D, &[x, kernel], options!(DepthwiseConv2DOptions, args))
-    };
+    let (of_two, of_one) = (depthwise(&[1, 2, 2, 4]), depthwise(&[1, 2, 2, 2]));
+    check("DEPTHWISE_CONV_2D of two for each channel", &[2, 2, 2], of_two, &x, &[152.0, 168.0, 220.0, 240.0]);
     check("DEPTHWISE_CONV_2D of one channel", &[2, 2, 1], of_one, &x[..4], &[50.0, 60.0]);
     let grouped = |it: &mut Lite, x| {
         let kernel = it.floats(&[4, 1, 1, 2], &[1.0, 10.0, 2.0, 20.0, 3.0, 30.0, 4.0, 40.0]);

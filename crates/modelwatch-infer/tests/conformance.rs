@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Npy, assert_close, assert_within, fixture, npz, numbers, run};
+use common::{Npy, assert_close, fixture, npz, numbers, run};
 use modelwatch_infer::{ExactModel, ExactValue, HostTensor, Model, Values as Elements, Way};
 
 /// Models that cannot be run correctly, and what the error says after the path.
@@ -134,9 +134,7 @@ fn classical_models_equal_onnxruntime() {
         let result = run(&Model::load(&fixture(path)).unwrap_or_else(|it| panic!("{it}")), &[&reference["x"]]);
         for (idx, output) in outputs.iter().filter(|it| !it.is_empty()).enumerate() {
             let wanted = &reference[&format!("{name}/{output}")].values;
-            // k-means is exported as a difference of large squares, where onnxruntime itself is off by 3e-3.
-            let relative = if name == "kmeans" { 2e-4 } else { 1e-5 };
-            assert_within(relative, &format!("{path} {output}"), &numbers(result.column(idx)), wanted);
+            assert_close(&format!("{path} {output}"), &numbers(result.column(idx)), wanted);
         }
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn probe(arguments: &cli::Probe, quiet: bool) -> anyhow::Result<Code>
     };
     let how = How { format: arguments.format, quiet, keep: false, allow_empty: false };
     let code = run::execute(&document, &pipeline, &catalog, how)?;
-    if code == Code::WRONG {
+    if matches!(code, Code::WRONG | Code::NOT_DONE) {
         output::note(AS_OPTIONS);
     }
     Ok(code)

@@ -685,6 +685,12 @@ fn a_probe_runs_without_a_pipeline_file() {
     assert!(ended.code == 2 && ended.err.contains("--with tsak=multiclass"), "{}", ended.err);
     let ended = project.modelwatch(&["probe", "weights"]);
     assert!(ended.code == 2 && ended.err.contains("help: give `--model`"), "{}", ended.err);
+    // Two columns could be the images; tables of a pipeline are said as options.
+    let data = fixtures.join("digits/data/test_golden.npz");
+    let data = ["--current", data.to_str().unwrap(), "--model", model.to_str().unwrap()];
+    let options = ["--with", r#"outputs={ probs = "expected" }"#];
+    let ended = project.modelwatch(&[&["probe", "golden"][..], &data, &options].concat());
+    assert!(ended.code == 3 && ended.err.contains("`[data.columns]` as `--column label=…`"), "{}", ended.err);
     assert_eq!(project.names(), [""; 0], "a probe leaves nothing behind");
 }
 

@@ -30,7 +30,7 @@ pub struct Pipeline {
     pub refuse_nonfinite: bool,
     /// Which signature of the judged checkpoint's model is run; none for the one that serves.
     pub signature: Option<String>,
-    /// What runs the model of the judged checkpoint.
+    /// What runs the judged model. Without a checkpoint there is one only if its outputs were recorded.
     pub runtime: ModelRuntime,
     /// When an import is worth a checkpoint; `None` for always.
     pub save: Option<Save>,
@@ -145,6 +145,8 @@ pub enum ModelRuntime {
     Tract,
     /// ONNX Runtime. The model is not known to be of another format.
     OnnxRuntime,
+    /// Nothing: its outputs are columns of the data, which [`Columns`] names.
+    Recorded,
 }
 
 /// Where the baseline comes from.
@@ -154,6 +156,8 @@ pub enum BaselineSource {
     Stored(CheckpointSpec),
     /// A file or folder: `import`.
     Path(PathBuf),
+    /// Nowhere: all there is of it are its outputs, which were recorded.
+    Recorded,
 }
 
 /// The data to judge on.
@@ -213,6 +217,11 @@ pub struct Columns {
     pub inputs: BTreeMap<String, Vec<String>>,
     /// The same for the baseline's model; empty where `inputs` holds for it, too.
     pub baseline_inputs: BTreeMap<String, Vec<String>>,
+    /// Output of a model that is not run → one column with what it answered, or columns with a number each, as in `inputs`.
+    /// None where the model is run.
+    pub predictions: BTreeMap<String, Vec<String>>,
+    /// The same of the baseline.
+    pub baseline_predictions: BTreeMap<String, Vec<String>>,
     /// Number columns whose values are names of categories.
     pub categorical: Vec<String>,
     /// Columns to leave out.
@@ -224,6 +233,10 @@ impl Columns {
     pub const INPUTS: &str = "/data/columns/inputs";
     /// The JSON pointer of the table that names the inputs of the baseline's model.
     pub const BASELINE_INPUTS: &str = "/data/columns/baseline_inputs";
+    /// The JSON pointer of the table that names the recorded outputs of the judged model.
+    pub const PREDICTIONS: &str = "/data/columns/predictions";
+    /// The JSON pointer of the table that names the recorded outputs of the baseline.
+    pub const BASELINE_PREDICTIONS: &str = "/data/columns/baseline_predictions";
 }
 
 /// A verifier or an analyzer and what is required of its metrics.

@@ -7,6 +7,7 @@ mod duration;
 mod memory;
 mod policy;
 mod probes;
+mod recorded;
 
 use std::{
     num::NonZeroUsize,
@@ -41,6 +42,7 @@ pub(crate) fn pipeline(document: &Document, options: PipelineOptions, diagnostic
     let checkpoint = checkpoint.and_then(|it| checkpoint::checkpoint(&mut cx, it));
     let baseline = options.baseline.and_then(|it| checkpoint::baseline(&mut cx, it));
     let data = options.data.map(|it| data::data(&mut cx, it));
+    let runtime = recorded::check(&mut cx, runtime, baseline.as_ref(), data.as_ref());
     let probes = probes::probes(&mut cx, options.verify, options.analyze);
     let refs = policy::refs(&mut cx, options.refs);
     let on = actions::actions(&mut cx, options.on.unwrap_or_default());

@@ -216,6 +216,19 @@ fn every_key_arrives() {
 }
 
 #[test]
+fn recorded_outputs_are_judged_without_a_checkpoint() {
+    let columns = "[data.columns]\npredictions = { p = \"score\" }\nbaseline_predictions = { p = [\"a\", \"b\"] }\n";
+    let text = format!("name = \"a\"\n[[verify]]\nuses = \"m\"\n[baseline]\nruntime = \"recorded\"\n{columns}");
+    let it = read(&text, &[]).unwrap();
+    assert_eq!((it.checkpoint.is_none(), it.runtime), (true, ModelRuntime::Recorded));
+    let baseline = it.baseline.unwrap();
+    assert_eq!((baseline.from, baseline.runtime), (BaselineSource::Recorded, ModelRuntime::Recorded));
+    let columns = it.data.unwrap().columns;
+    assert_eq!(columns.predictions["p"], ["score"]);
+    assert_eq!(columns.baseline_predictions["p"], ["a", "b"]);
+}
+
+#[test]
 fn requirements_keep_the_written_order_and_know_their_place() {
     let it = read(FULL, &[]).unwrap();
     let seen: Vec<_> = it.probes[0].requirements.iter().map(|it| (it.to_string(), it.pointer.clone())).collect();

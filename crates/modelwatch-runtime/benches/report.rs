@@ -1,5 +1,6 @@
 //! What a full classification report costs beside reading its file: 1 and 10 million predictions in Parquet, with 1,000 replicates of
 //! the bootstrap, in one pass. `cargo xtask bench report` runs it; `cargo xtask bench report 2` is of 2 million alone.
+//! The predictions are judged as they were recorded, and once more behind a model that gives its input back.
 //!
 //! The predictions are in three files: as pyarrow writes them when nothing else is asked for, in row groups of 131,072 rows, and as is
 //! fastest to read.
@@ -31,6 +32,11 @@ const IDENTITY: &[u8] = b"\x08\x08\x3a\x49\x0a\x14\x0a\x05\x73\x63\x6f\x72\x65\x
     \x74\x69\x74\x79\x12\x01\x67\x5a\x18\x0a\x05\x73\x63\x6f\x72\x65\x12\x0f\x0a\x0d\x08\x01\
     \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x62\x14\x0a\x01\x70\x12\x0f\x0a\x0d\x08\x01\
     \x12\x09\x0a\x03\x12\x01\x4e\x0a\x02\x08\x01\x42\x04\x0a\x00\x10\x11";
+/// What was recorded is judged.
+const RECORDED: &str = "[data.columns]\nlabel = 'label'\npredictions = { p = 'score' }\n";
+/// What the model gives is judged.
+const OF_MODEL: &str = "[data.columns]\nlabel = 'label'\ninputs = { score = 'score' }\n\
+                        [checkpoint]\nimport = 'identity.onnx'\nname = 'identity'\n";
 /// The passes of one kind.
 const PASSES: usize = 5;
 
@@ -119,11 +125,11 @@ fn pass(dir: &Path, file: &str, what: &str) {
     let rest = match what {
         // Both columns, and nothing is done with them.
         "read" => "[[analyze]]\nuses = 'faulty'\n".to_owned(),
-        replicates => format!(
-            "[data.columns]\nlabel = 'label'\ninputs = {{ score = 'score' }}\n\
-             [checkpoint]\nimport = 'identity.onnx'\nname = 'identity'\n\
-             [[verify]]\nuses = 'metrics'\nrequire.accuracy = '>= 0.5'\n\
-             with = {{ task = 'binary', intervals = {{ replicates = {replicates} }} }}\n"
+        report => format!(
+            "{source}[[verify]]\nuses = 'metrics'\nrequire.accuracy = '>= 0.5'\n\
+             with = {{ task = 'binary', intervals = {{ replicates = {replicates} }} }}\n",
+            source = if report == "model" { OF_MODEL } else { RECORDED },
+            replicates = if report == "report" { 0 } else { 1000 },
         ),
     };
     let text = format!("name = 'bench'\n[run]\nthreads = 1\n[data.current]\npath = '{file}'\n{rest}");
@@ -213,7 +219,12 @@ fn main() {
         let file = format!("{millions}-{}.parquet", form.name);
         write(&dir.path().join(&file), millions * 1_000_000, form);
         let read = measure(dir.path(), &file, "read");
-        for (what, name) in [("read", "read"), ("0", "report"), ("1000", "with 1,000 replicates")] {
+        for (what, name) in [
+            ("read", "read"),
+            ("report", "report"),
+            ("replicates", "with 1,000 replicates"),
+            ("model", "of a model, with them"),
+        ] {
             row(millions, form, name, if what == "read" { read } else { measure(dir.path(), &file, what) }, read[0]);
         }
         sklearn(&dir.path().join(&file), millions, form, read[0]);

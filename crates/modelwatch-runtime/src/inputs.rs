@@ -1,6 +1,6 @@
-//! From the data's columns to a model's inputs.
+//! From the data's columns to a model's inputs, or to outputs that were recorded.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
@@ -10,10 +10,12 @@ use modelwatch_sdk::{ModelRole, rows};
 
 use crate::data::{DataError, Dataset};
 
-/// Which columns make which input.
+/// Which columns make which input of a model that is run, or which output of one that is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InputMap {
     inputs: Vec<(String, Vec<String>)>,
+    /// Whether these are its outputs, which were recorded.
+    is_recorded: bool,
 }
 
 /// Returns what the columns mean for a model, and the JSON pointer of the table that names its inputs.
@@ -38,7 +40,22 @@ impl InputMap {
         }
         let inputs = model.inputs.iter();
         let inputs = inputs.map(|input| Ok((input.name.clone(), columns_of(input, model, columns, schema)?)));
-        Ok(Self { inputs: inputs.collect::<Result<_, String>>()? })
+        Ok(Self { inputs: inputs.collect::<Result<_, String>>()?, is_recorded: false })
+    }
+
+    /// Finds the columns with the recorded outputs of a model.
+    pub(crate) fn recorded(role: ModelRole, columns: &Columns, schema: &Schema) -> Result<Self, String> {
+        let outputs = recorded(role, columns).iter();
+        let outputs = outputs.map(|(name, patterns)| {
+            let is_free = |it: &&Field| !has_other_part(it.name(), columns);
+            Ok((name.clone(), matching(patterns, schema, schema.fields().iter().map(AsRef::as_ref).filter(is_free))?))
+        });
+        Ok(Self { inputs: outputs.collect::<Result<_, String>>()?, is_recorded: true })
+    }
+
+    /// Returns whether these are outputs, which were recorded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.is_recorded
     }
 
     /// Finds the columns of every input of the model in data, and refuses values that are no numbers where they must be, before any row is
@@ -103,6 +120,21 @@ impl InputMap {
     }
 }
 
+/// Returns the columns with the recorded outputs of a model, by output.
+pub(crate) fn recorded(role: ModelRole, columns: &Columns) -> &BTreeMap<String, Vec<String>> {
+    match role {
+        ModelRole::Candidate => &columns.predictions,
+        ModelRole::Baseline => &columns.baseline_predictions,
+    }
+}
+
+/// Returns whether a column has what a model answered.
+pub(crate) fn is_prediction(name: &String, columns: &Columns) -> bool {
+    let outputs = [&columns.predictions, &columns.baseline_predictions];
+    let is_named = outputs.into_iter().flat_map(BTreeMap::values).flatten().any(|it| rows::name_matches(it, name));
+    is_named && !has_other_part(name, columns)
+}
+
 /// Finds the columns of an input of the model.
 pub(crate) fn columns_of(
     input: &TensorSpec,
@@ -111,7 +143,7 @@ pub(crate) fn columns_of(
     schema: &Schema,
 ) -> Result<Vec<String>, String> {
     match columns.inputs.get(&input.name) {
-        Some(patterns) => matching(patterns, columns, schema),
+        Some(patterns) => matching(patterns, schema, candidates(columns, schema)),
         None => guess(input, model, columns, schema),
     }
 }
@@ -138,7 +170,12 @@ fn no_column(name: &str) -> String {
     format!("the data has no column `{name}`")
 }
 
-fn matching(patterns: &[String], columns: &Columns, schema: &Schema) -> Result<Vec<String>, String> {
+/// Returns the columns that are named, and those of `candidates` that match a pattern.
+fn matching<'a>(
+    patterns: &[String],
+    schema: &Schema,
+    candidates: impl Iterator<Item = &'a Field> + Clone,
+) -> Result<Vec<String>, String> {
     let mut res: Vec<String> = Vec::new();
     for pattern in patterns {
         if !pattern.contains('*') {
@@ -147,7 +184,7 @@ fn matching(patterns: &[String], columns: &Columns, schema: &Schema) -> Result<V
             continue;
         }
         let before = res.len();
-        let found = candidates(columns, schema).filter(|it| rows::name_matches(pattern, it.name()));
+        let found = candidates.clone().filter(|it| rows::name_matches(pattern, it.name()));
         res.extend(found.map(|it| it.name().clone()).collect::<Vec<_>>());
         if res.len() == before {
             return Err(format!("no column of the data matches `{pattern}`"));
@@ -157,11 +194,18 @@ fn matching(patterns: &[String], columns: &Columns, schema: &Schema) -> Result<V
 }
 
 /// The columns that may be inputs: those that have no other part in the data.
-fn candidates<'a>(columns: &'a Columns, schema: &'a Schema) -> impl Iterator<Item = &'a Field> {
+fn candidates<'a>(columns: &'a Columns, schema: &'a Schema) -> impl Iterator<Item = &'a Field> + Clone {
+    schema
+        .fields()
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(move |it: &&Field| !has_other_part(it.name(), columns) && !is_prediction(it.name(), columns))
+}
+
+/// Returns whether a column is for something else than features and predictions.
+fn has_other_part(name: &String, columns: &Columns) -> bool {
     let taken = [&columns.label, &columns.id, &columns.timestamp, &columns.weight];
-    schema.fields().iter().map(AsRef::as_ref).filter(move |it: &&Field| {
-        !taken.iter().any(|name| name.as_ref() == Some(it.name())) && !columns.ignore.contains(it.name())
-    })
+    taken.iter().any(|it| it.as_ref() == Some(name)) || columns.ignore.contains(name)
 }
 
 /// Takes the column of the input's name, or the only choice there is.

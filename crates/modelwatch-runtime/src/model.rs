@@ -37,6 +37,10 @@ impl Runtimes {
     pub(crate) fn open(&self, pipeline: &Pipeline, role: ModelRole) -> Result<Arc<dyn Runtime>, InferError> {
         match wanted(pipeline, role) {
             ModelRuntime::OnnxRuntime => self.onnxruntime(self.library(pipeline)),
+            ModelRuntime::Recorded => {
+                let reason = "its outputs were recorded, and it is not run".to_owned();
+                Err(InferError::Unavailable { runtime: "the model", reason })
+            }
             _ => {
                 let runtime = match &self.self_tests {
                     Some(folder) => TractRuntime::keeping_self_tests(folder.clone()),
@@ -76,6 +80,11 @@ pub(crate) fn wanted(pipeline: &Pipeline, role: ModelRole) -> ModelRuntime {
         ModelRole::Candidate => pipeline.runtime,
         ModelRole::Baseline => pipeline.baseline.as_ref().map(|it| it.runtime).unwrap_or_default(),
     }
+}
+
+/// Returns whether the outputs of the model of that role were recorded, so that it is not run.
+pub(crate) fn is_recorded(pipeline: &Pipeline, role: ModelRole) -> bool {
+    wanted(pipeline, role) == ModelRuntime::Recorded
 }
 
 /// Returns which signature of a model the pipeline wants to be run; none for the one that serves.
@@ -319,6 +328,9 @@ pub(crate) fn refused_layers(
     names: &BTreeSet<String>,
 ) -> BTreeMap<String, String> {
     let all = |why: &str| names.iter().map(|it| (it.clone(), why.to_owned())).collect();
+    if is_recorded(pipeline, role) {
+        return all(&format!("the outputs of the {} model were recorded, and no layer was", role.as_str()));
+    }
     if wanted(pipeline, role) != ModelRuntime::Tract {
         let what = format!("nobody can look at the layers of the {} model in ONNX Runtime", role.as_str());
         return all(&format!("{what}; leave `runtime` out for that"));

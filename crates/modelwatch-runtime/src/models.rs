@@ -26,6 +26,8 @@ pub(crate) struct Models {
     pub(crate) baseline: Option<Arc<RunModel>>,
     /// Those that are there and cannot be run.
     pub(crate) refused: BTreeMap<ModelRole, Arc<Refused>>,
+    /// Those whose outputs were recorded.
+    pub(crate) recorded: BTreeSet<ModelRole>,
     /// What their checkpoints are called.
     pub(crate) names: Arc<[Names]>,
 }
@@ -84,8 +86,11 @@ impl Models {
     }
 
     pub(crate) fn required(&self, role: ModelRole) -> Result<&RunModel> {
-        let missing = || Error::new(ErrorKind::NotFound, format!("there is no {} model in this run", role.as_str()));
-        self.get(role).ok_or_else(missing)
+        let missing = || match self.recorded.contains(&role) {
+            true => format!("the outputs of the {} model were recorded, and it is not run", role.as_str()),
+            false => format!("there is no {} model in this run", role.as_str()),
+        };
+        self.get(role).ok_or_else(|| Error::new(ErrorKind::NotFound, missing()))
     }
 }
 

@@ -365,6 +365,10 @@ impl Worker<'_> {
         let mut non_finite = Vec::new();
         let mut refused = Vec::new();
         for (role, map) in self.layout.models() {
+            if map.is_recorded() {
+                outputs.push((Use::output_of(role), map.assemble(rows)?));
+                continue;
+            }
             let model = self.models.get(role).ok_or_else(|| format!("there is no {} model", role.as_str()))?;
             let inputs = map.assemble(rows)?;
             inputs.columns().iter().try_for_each(|it| mark_non_finite(it, &mut non_finite)).map_err(|e| e.message)?;

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use modelwatch_config::Pipeline;
 use modelwatch_sdk::{
+    ModelRole,
     report::{Check, Figure, Finding, Labels, Metric, MetricRole, Report, Status},
     store::Blessing,
 };
@@ -12,7 +14,7 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::Recursiv
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::decide;
+use crate::{decide, inputs::recorded, model::is_recorded};
 
 /// One execution of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -185,24 +187,46 @@ impl BlessingRecord {
 pub struct ModelRecord {
     /// `candidate` or `baseline`.
     pub role: String,
-    /// The file in the checkpoint.
+    /// The file in the checkpoint; empty where its outputs were recorded.
     pub file: String,
-    /// Its format.
+    /// Its format; `recorded` where its outputs were.
     pub format: String,
     /// The signature that was run, in formats that have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
     /// Its inputs: name, element type and shape, `?` for an axis of any extent.
     pub inputs: Vec<String>,
-    /// Its outputs.
+    /// Its outputs; where they were recorded: name and columns of the data.
     pub outputs: Vec<String>,
     /// How often each operator occurs.
     pub operators: BTreeMap<String, u64>,
     /// The number of its parameters.
     pub parameters: u64,
-    /// What ran it, with its version; empty in records of earlier releases.
+    /// What ran it, with its version; empty in records of earlier releases, and where its outputs were recorded.
     #[serde(default)]
     pub runtime: String,
+}
+
+impl ModelRecord {
+    /// Returns that of a model whose outputs were recorded; nothing of one that is run.
+    pub(crate) fn recorded(role: ModelRole, pipeline: &Pipeline) -> Option<Self> {
+        if !is_recorded(pipeline, role) {
+            return None;
+        }
+        let columns = pipeline.columns();
+        let output = |(name, columns): (&String, &Vec<String>)| format!("{name}: {}", columns.join(", "));
+        Some(Self {
+            role: role.as_str().to_owned(),
+            file: String::new(),
+            format: "recorded".to_owned(),
+            signature: None,
+            inputs: Vec::new(),
+            outputs: recorded(role, &columns).iter().map(output).collect(),
+            operators: BTreeMap::new(),
+            parameters: 0,
+            runtime: String::new(),
+        })
+    }
 }
 
 /// Something that was done after the verdict.

@@ -333,8 +333,13 @@ impl RowNeeds {
 
     /// Returns how much the model itself is needed: to have its outputs or layers, or to be run by the probe.
     pub fn model(&self, model: ModelRole) -> Need {
+        self.outputs_of(model).max(self.model_itself(model))
+    }
+
+    /// Returns how much the model itself is needed where its outputs were recorded: to have its layers, or to be run by the probe.
+    pub fn model_itself(&self, model: ModelRole) -> Need {
         let layers = if self.layers_of(model).is_empty() { Need::No } else { Need::Required };
-        self.outputs_of(model).max(self.inputs_of(model)).max(layers)
+        self.inputs_of(model).max(layers)
     }
 }
 

@@ -15,7 +15,11 @@ const OTHER_FORMATS: [(&str, &str); 2] = [("tflite", "TFLite"), ("pb", "a Tensor
 
 pub(super) fn checkpoint(cx: &mut Context<'_>, options: CheckpointOptions) -> Option<CheckpointSource> {
     let pointer = "/checkpoint".to_owned();
-    one_source(cx, &pointer);
+    one_source(
+        cx,
+        &pointer,
+        is_recorded(options.runtime).then_some("remove the table: what was recorded needs no checkpoint"),
+    );
     if let Some(name) = &options.name {
         let place = format!("{pointer}/name");
         if !is_name(name) {
@@ -56,7 +60,11 @@ pub(super) fn checkpoint(cx: &mut Context<'_>, options: CheckpointOptions) -> Op
 
 pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option<Baseline> {
     let pointer = "/baseline".to_owned();
-    one_source(cx, &pointer);
+    // All that is needed of one whose outputs were recorded are these.
+    let is_recorded = is_recorded(options.runtime);
+    if !is_recorded || cx.has("/baseline/import") || cx.has("/baseline/from") {
+        one_source(cx, &pointer, None);
+    }
     let files = [("model", &options.model), ("import", &options.import)];
     let runtime = runtime(cx, &pointer, options.runtime, files);
     signature(cx, &pointer, options.signature.as_deref());
@@ -66,6 +74,7 @@ pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option
     let from = match (stored, path) {
         (Some(it), _) => BaselineSource::Stored(it),
         (None, Some(it)) => BaselineSource::Path(it),
+        (None, None) if is_recorded => BaselineSource::Recorded,
         (None, None) => return None,
     };
     let BaselineOptions { model, signature, optional, .. } = options;
@@ -121,6 +130,10 @@ pub(super) fn will_be_made(
     );
 }
 
+fn is_recorded(option: Option<RuntimeOption>) -> bool {
+    matches!(option, Some(RuntimeOption::Recorded))
+}
+
 /// Returns what runs the model of the judged checkpoint.
 pub(super) fn runtime_of_checkpoint(cx: &mut Context<'_>, options: &CheckpointOptions) -> ModelRuntime {
     let files = [("model", &options.model), ("import", &options.import)];
@@ -150,7 +163,11 @@ fn runtime(
     option: Option<RuntimeOption>,
     files: [(&str, &Option<String>); 2],
 ) -> ModelRuntime {
-    let Some(RuntimeOption::OnnxRuntime) = option else { return ModelRuntime::Tract };
+    match option {
+        None | Some(RuntimeOption::Tract) => return ModelRuntime::Tract,
+        Some(RuntimeOption::Recorded) => return ModelRuntime::Recorded,
+        Some(RuntimeOption::OnnxRuntime) => {}
+    }
     let named = files.into_iter().find_map(|(key, it)| Some((key, Path::new(it.as_ref()?))));
     let other = named.and_then(|(key, file)| {
         let end = file.extension()?.to_str()?;
@@ -172,8 +189,8 @@ fn runtime(
     ModelRuntime::OnnxRuntime
 }
 
-/// Reports a table that has both or neither of `import` and `from`.
-fn one_source(cx: &mut Context<'_>, pointer: &str) {
+/// Reports a table that has both or neither of `import` and `from`. `remedy` is one for neither of them.
+fn one_source(cx: &mut Context<'_>, pointer: &str, remedy: Option<&str>) {
     let import = format!("{pointer}/import");
     let from = format!("{pointer}/from");
     let table = &pointer[1..];
@@ -188,7 +205,9 @@ fn one_source(cx: &mut Context<'_>, pointer: &str) {
         (false, false) => cx.report(
             cx.error(code::CHECKPOINT_SOURCE, pointer, format!("`[{table}]` has neither `import` nor `from`"))
                 .label("where does it come from?")
-                .help("add `import = \"path\"` for a file or folder, or `from = \"lineage@ref\"` for one in the store"),
+                .help(remedy.unwrap_or(
+                    "add `import = \"path\"` for a file or folder, or `from = \"lineage@ref\"` for one in the store",
+                )),
         ),
         _ => {}
     }

@@ -97,21 +97,26 @@ fn columns(cx: &mut Context<'_>, options: ColumnOptions) -> Columns {
             pointer: pointer(idx),
         }));
     }
-    for (columns, base) in model_inputs(&options) {
+    for (table, columns, base) in of_models(&options) {
         for (idx, column) in columns.as_slice().iter().enumerate() {
             let pointer = if columns.is_many() { format!("{base}/{idx}") } else { base.clone() };
-            mentions.push(Mention { column, role: Role::Other("an input of the model"), pointer });
+            mentions.push(Mention { column, role: table.role, pointer });
         }
     }
 
     conflicts(cx, &mentions);
-    for (columns, base) in model_inputs(&options) {
-        repeated(cx, columns.as_slice(), &base);
+    for (table, columns, base) in of_models(&options) {
+        repeated(cx, columns.as_slice(), &base, table);
     }
     if !options.baseline_inputs.is_empty() && !cx.may_have("/baseline") {
         let message = "the inputs of the baseline's model are named, but there is no baseline";
         let help = "add a `[baseline]` table, or name the inputs of the model in `inputs`";
         cx.report(cx.error(code::NEEDS_BASELINE, Columns::BASELINE_INPUTS, message).help(help));
+    }
+    if !options.baseline_predictions.is_empty() && !cx.may_have("/baseline") {
+        let message = "the recorded outputs of the baseline are named, but there is no baseline";
+        let help = "add `[baseline]` with `runtime = \"recorded\"`, or name what is judged in `predictions`";
+        cx.report(cx.error(code::NEEDS_BASELINE, Columns::BASELINE_PREDICTIONS, message).help(help));
     }
     Columns {
         label: options.label,
@@ -119,21 +124,54 @@ fn columns(cx: &mut Context<'_>, options: ColumnOptions) -> Columns {
         timestamp: options.timestamp,
         weight: options.weight,
         slices: options.slices,
-        inputs: by_input(options.inputs),
-        baseline_inputs: by_input(options.baseline_inputs),
+        inputs: by_name(options.inputs),
+        baseline_inputs: by_name(options.baseline_inputs),
+        predictions: by_name(options.predictions),
+        baseline_predictions: by_name(options.baseline_predictions),
         categorical: options.categorical,
         ignore: options.ignore,
     }
 }
 
-/// Returns the inputs of both models, each with its columns and its place.
-fn model_inputs(options: &ColumnOptions) -> impl Iterator<Item = (&OneOrMany, String)> {
-    let tables = [(Columns::INPUTS, &options.inputs), (Columns::BASELINE_INPUTS, &options.baseline_inputs)];
-    tables.into_iter().flat_map(|(table, inputs)| inputs.iter().map(move |(name, it)| (it, tree::join(table, name))))
+/// A table of what a model takes or gives.
+#[derive(Clone, Copy)]
+struct OfModel {
+    pointer: &'static str,
+    role: Role,
+    /// What one of it is.
+    noun: &'static str,
+    /// In which order its columns are.
+    order: &'static str,
 }
 
-fn by_input(inputs: BTreeMap<String, OneOrMany>) -> BTreeMap<String, Vec<String>> {
-    inputs.into_iter().map(|(input, it)| (input, it.as_slice().to_vec())).collect()
+impl OfModel {
+    fn inputs(pointer: &'static str) -> Self {
+        Self { pointer, role: Role::Other(INPUT), noun: "input", order: "the model takes them" }
+    }
+
+    fn outputs(pointer: &'static str) -> Self {
+        Self { pointer, role: Role::Other(PREDICTION), noun: "output", order: "the model gave them" }
+    }
+}
+
+const INPUT: &str = "an input of the model";
+const PREDICTION: &str = "a recorded output of the model";
+
+/// Returns the inputs and the recorded outputs of both models, each with its columns and its place.
+fn of_models(options: &ColumnOptions) -> impl Iterator<Item = (OfModel, &OneOrMany, String)> {
+    let tables = [
+        (OfModel::inputs(Columns::INPUTS), &options.inputs),
+        (OfModel::inputs(Columns::BASELINE_INPUTS), &options.baseline_inputs),
+        (OfModel::outputs(Columns::PREDICTIONS), &options.predictions),
+        (OfModel::outputs(Columns::BASELINE_PREDICTIONS), &options.baseline_predictions),
+    ];
+    tables
+        .into_iter()
+        .flat_map(|(table, columns)| columns.iter().map(move |(name, it)| (table, it, tree::join(table.pointer, name))))
+}
+
+fn by_name(columns: BTreeMap<String, OneOrMany>) -> BTreeMap<String, Vec<String>> {
+    columns.into_iter().map(|(name, it)| (name, it.as_slice().to_vec())).collect()
 }
 
 fn conflicts(cx: &mut Context<'_>, mentions: &[Mention<'_>]) {
@@ -151,8 +189,11 @@ fn conflicts(cx: &mut Context<'_>, mentions: &[Mention<'_>]) {
         });
         if let Some(other) = other {
             let help = match (other.role, it.role) {
-                (Role::Label, Role::Other("an input of the model")) => {
+                (Role::Label, Role::Other(INPUT)) => {
                     "a model that sees the answer has nothing to predict; remove the column from the inputs"
+                }
+                (Role::Label, Role::Other(PREDICTION)) => {
+                    "the answer is always right; name the column with what the model said"
                 }
                 _ => "give the column one of the two roles",
             };
@@ -167,16 +208,16 @@ fn conflicts(cx: &mut Context<'_>, mentions: &[Mention<'_>]) {
     }
 }
 
-fn repeated(cx: &mut Context<'_>, columns: &[String], pointer: &str) {
+fn repeated(cx: &mut Context<'_>, columns: &[String], pointer: &str, OfModel { noun, order, .. }: OfModel) {
     let mut first = HashMap::new();
     for (idx, column) in columns.iter().enumerate() {
         let place = format!("{pointer}/{idx}");
         if let Some(before) = first.insert(column, place.clone()) {
             cx.report(
-                cx.error(code::COLUMN_CONFLICT, &place, format!("column `{column}` is listed twice for one input"))
+                cx.error(code::COLUMN_CONFLICT, &place, format!("column `{column}` is listed twice for one {noun}"))
                     .label("again")
                     .related(cx.document.place(&before), "first here")
-                    .help("list each column once, in the order in which the model takes them"),
+                    .help(format!("list each column once, in the order in which {order}")),
             );
         }
     }

@@ -7,6 +7,7 @@ mod components;
 mod form;
 mod meaning;
 mod policy;
+mod recorded;
 mod requirements;
 
 use modelwatch_config::{Override, codes, parse, render};
@@ -33,6 +34,7 @@ fn every_code_is_shown_by_a_test() {
         include_str!("form.rs"),
         include_str!("meaning.rs"),
         include_str!("policy.rs"),
+        include_str!("recorded.rs"),
         include_str!("requirements.rs")
     );
     let missing: Vec<_> = codes().filter(|code| !shown.contains(&format!("error[{code}]: "))).collect();

@@ -376,9 +376,9 @@ fn a_signature_is_of_what_has_signatures() {
 }
 
 #[test]
-fn a_runtime_is_one_of_two() {
+fn a_runtime_is_one_of_three() {
     insta::assert_snapshot!(errors(&format!("{GOOD}[checkpoint]\nimport = \"m.onnx\"\nname = \"a\"\nruntime = \"onxruntime\"\n[run]\nonnxruntime = \"\"\n")), @r##"
-    error[E0005]: `runtime` cannot be "onxruntime"; accepted: "tract", "onnxruntime"
+    error[E0005]: `runtime` cannot be "onxruntime"; accepted: "tract", "onnxruntime", "recorded"
      --> pipeline.toml:7:11
       |
     7 | runtime = "onxruntime"

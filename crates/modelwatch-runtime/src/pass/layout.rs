@@ -16,7 +16,7 @@ use modelwatch_sdk::{
 
 use crate::{
     data::{BATCH_UNIT, width},
-    inputs::InputMap,
+    inputs::{InputMap, is_prediction},
 };
 
 /// The bytes of a batch, roughly, unless the pipeline says how many rows it has. A column of a batch
@@ -43,7 +43,7 @@ pub(crate) struct Layout {
     fields: Vec<Field>,
     /// The columns that are read.
     read: BTreeSet<String>,
-    /// The models whose outputs or layers are wanted.
+    /// The models whose outputs or layers are wanted, and what these are made of.
     models: Vec<(ModelRole, InputMap)>,
     needs: Vec<RowNeeds>,
     infer_threads: NonZeroUsize,
@@ -142,7 +142,7 @@ pub(crate) fn used(field: &Field, columns: &Columns) -> Field {
         (is(&columns.weight), Use::Weight),
     ];
     uses.extend(special.into_iter().filter(|it| it.0).map(|it| it.1));
-    if uses.is_empty() && !columns.ignore.contains(field.name()) {
+    if uses.is_empty() && !columns.ignore.contains(field.name()) && !is_prediction(field.name(), columns) {
         uses.push(Use::Feature);
     }
     if columns.slices.contains(field.name()) {
@@ -156,7 +156,7 @@ pub(crate) fn used(field: &Field, columns: &Columns) -> Field {
 
 /// Returns the field with the models' inputs that it is a part of.
 fn fed(field: Field, models: &[(ModelRole, InputMap)]) -> Field {
-    models.iter().fold(field, |res, (role, map)| {
+    models.iter().filter(|(_, map)| !map.is_recorded()).fold(field, |res, (role, map)| {
         let inputs: Vec<_> = map.inputs_of(res.name()).map(str::to_owned).collect();
         inputs.iter().fold(res, |res, input| with_input(res, *role, input))
     })

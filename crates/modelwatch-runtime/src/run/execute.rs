@@ -1,7 +1,7 @@
 //! Carries a planned run out.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -25,7 +25,7 @@ use crate::{
     model::{self, LoadedModel, ModelError, Refused, Wanted},
     models::{Models, RunModel},
     pass::Slot,
-    record::{Coverage, GapRecord},
+    record::{Coverage, GapRecord, ModelRecord},
     services::PlainHost,
     whole_file::is_first_in_its_folder,
 };
@@ -132,8 +132,11 @@ pub(super) fn execute(
         (ModelRole::Candidate, candidate.as_ref(), &candidate_model),
         (ModelRole::Baseline, baseline.as_ref(), &baseline_model),
     ];
+    let roles = [ModelRole::Candidate, ModelRole::Baseline].into_iter();
+    let recorded: BTreeSet<_> = roles.filter(|it| model::is_recorded(pipeline, *it)).collect();
     // One that no probe wants was not tried: nobody knows whether it can be run.
-    let refused = found.into_iter().filter(|it| plan.wants(it.0)).filter_map(|(role, ready, loaded)| {
+    let is_refused = |role| plan.wants(role) && !recorded.contains(&role);
+    let refused = found.into_iter().filter(|it| is_refused(it.0)).filter_map(|(role, ready, loaded)| {
         let (ready, why) = (ready?, loaded.as_ref().err()?.clone());
         let signature = model::wanted_signature(pipeline, role).map(str::to_owned);
         let (checkpoint, model) = (ready.path().to_owned(), ready.model.clone());
@@ -143,10 +146,12 @@ pub(super) fn execute(
         candidate: candidate_model.as_ref().ok().map(|it| run.run_model(it, ModelRole::Candidate)),
         baseline: baseline_model.as_ref().ok().map(|it| run.run_model(it, ModelRole::Baseline)),
         refused: refused.collect(),
+        recorded: recorded.clone(),
         names: [&candidate, &baseline].into_iter().flatten().map(Ready::names).collect(),
     };
     run.opened = Instant::now();
-    let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, baseline.is_some()))).collect();
+    let has_baseline = baseline.is_some() || recorded.contains(&ModelRole::Baseline);
+    let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, has_baseline))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
     run.require_models(&mut slots, found);
     if store.is_some() || pipeline.run.resume.is_some() {
@@ -173,7 +178,10 @@ pub(super) fn execute(
         lineage,
         candidate,
         baseline,
-        models: [candidate_model, baseline_model].into_iter().filter_map(|it| Some(it.ok()?.record)).collect(),
+        models: [(ModelRole::Candidate, candidate_model), (ModelRole::Baseline, baseline_model)]
+            .into_iter()
+            .filter_map(|(role, it)| it.ok().map(|it| it.record).or_else(|| ModelRecord::recorded(role, pipeline)))
+            .collect(),
         running: models,
     };
     outcome::conclude(run, &plan, probes, checkpoints)
@@ -249,6 +257,7 @@ impl<'a> Run<'a> {
         baseline: Option<&Ready>,
     ) -> (Result<LoadedModel, String>, Result<LoadedModel, String>) {
         let load = |ready: Option<&Ready>, role| match ready {
+            _ if model::is_recorded(self.pipeline, role) => Err("its outputs were recorded".to_owned()),
             None => Err(format!("there is no {} checkpoint", ModelRole::as_str(role))),
             Some(_) if !plan.wants(role) => Err("no probe wants it".to_owned()),
             Some(it) => {
@@ -322,15 +331,17 @@ impl<'a> Run<'a> {
                             continue;
                         }
                     };
-                    match it.model(role) {
+                    let is_recorded = model::is_recorded(self.pipeline, role);
+                    let need = if is_recorded { it.model_itself(role) } else { it.model(role) };
+                    match need {
                         Need::Required => {
                             let why = self.named_in(of(role), why);
                             slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str()));
                         }
-                        Need::Optional if ready.is_some_and(|it| !it.is_weights_alone()) => {
+                        Need::Optional if !is_recorded && ready.is_some_and(|it| !it.is_weights_alone()) => {
                             self.unusable(role, format!("the {} model cannot be run: {why}", role.as_str()));
                         }
-                        Need::Optional if self.pipeline_has(role) => {
+                        Need::Optional if is_recorded || self.pipeline_has(role) => {
                             let what = format!("the {} model's outputs", role.as_str());
                             let gap = GapRecord { probe: slot.settings.id.clone(), what, why: why.clone() };
                             if !self.coverage.gaps.contains(&gap) {

@@ -157,7 +157,8 @@ pub(super) fn missing(
     res.extend(data::unwritable(document, pipeline));
     let mut models = Vec::new();
     for (role, table) in [(ModelRole::Candidate, "/checkpoint"), (ModelRole::Baseline, "/baseline")] {
-        if let Err(e) = options.runtimes.open(pipeline, role) {
+        let is_recorded = model::is_recorded(pipeline, role);
+        if !is_recorded && let Err(e) = options.runtimes.open(pipeline, role) {
             res.push(document.at(&format!("{table}/runtime"), code::RUNTIME_MISSING, e.to_string(), None));
         }
         let Some((path, model)) = data::imported(pipeline, role) else { continue };
@@ -174,7 +175,7 @@ pub(super) fn missing(
         {
             res.push(document.at(&pointer, code::MISSING_FILE, e.to_string(), None));
         }
-        if data::runs(plan, role) {
+        if data::runs(plan, role) && !is_recorded {
             match model::inspect(pipeline, role, path, model) {
                 Ok(it) => {
                     res.extend(data::unknown_inputs(document, pipeline, role, path, &it));
@@ -434,14 +435,22 @@ impl<'a> Planner<'a, '_> {
         }
         let checkpoint = self.give("add `[checkpoint]`", "`--model`");
         let baseline = self.give("add `[baseline]`", "`--baseline`");
-        let runs = |model| {
-            [&needs.current, &needs.reference].into_iter().flatten().any(|it| it.model(model) == Need::Required)
-        };
-        if runs(ModelRole::Candidate) && self.pipeline.checkpoint.is_none() {
-            self.lacks(settings, "a model", "/checkpoint", &checkpoint);
-        }
-        if runs(ModelRole::Baseline) && self.pipeline.baseline.is_none() {
-            self.lacks(settings, "a baseline model", "/baseline", &baseline);
+        let models = [
+            (ModelRole::Candidate, self.pipeline.checkpoint.is_some(), "a model", "/checkpoint", &checkpoint),
+            (ModelRole::Baseline, self.pipeline.baseline.is_some(), "a baseline model", "/baseline", &baseline),
+        ];
+        for (role, is_there, what, table, help) in models {
+            let rows = || [&needs.current, &needs.reference].into_iter().flatten();
+            if model::is_recorded(self.pipeline, role) {
+                if rows().any(|it| it.model_itself(role) == Need::Required) {
+                    let id = &settings.id;
+                    let message = format!("`{id}` runs the {} model, of which only outputs are there", role.as_str());
+                    let help = "judge a model that can be run, or leave the probe out: what was recorded answers for no other rows";
+                    self.at(&format!("{}/uses", settings.component.pointer), code::RECORDED, &message, Some(help));
+                }
+            } else if !is_there && rows().any(|it| it.model(role) == Need::Required) {
+                self.lacks(settings, what, table, help);
+            }
         }
         if needs.tensors.candidate == Need::Required && self.pipeline.checkpoint.is_none() {
             self.lacks(settings, "a checkpoint", "/checkpoint", &checkpoint);

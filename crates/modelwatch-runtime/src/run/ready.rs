@@ -186,7 +186,7 @@ impl Run<'_> {
                     self.lay_out(store, id, &spec.lineage, spec.to_string(), model).map_err(|e| e.to_string())
                 })
             }
-            (BaselineSource::Stored(_), None) => return None,
+            (BaselineSource::Recorded, _) | (BaselineSource::Stored(_), None) => return None,
         };
         ready.map_err(|e| self.failures.push(("baseline", self.named_in(&BASELINE, &e)))).ok()
     }

@@ -193,7 +193,16 @@ impl Run<'_> {
     ) -> Vec<(Use, RecordBatch)> {
         let wanted = |it: &RowNeeds| it.outputs_of(ModelRole::Candidate);
         let is_wanted = slots.iter().any(|it| row_needs(it, role).map_or(Need::No, wanted) != Need::No);
-        let Some(model) = models.get(ModelRole::Candidate).filter(|_| is_wanted) else { return Vec::new() };
+        if !is_wanted {
+            return Vec::new();
+        }
+        if models.recorded.contains(&ModelRole::Candidate) {
+            let why = "those of the current data were recorded, and a profile has those of a model that was run; name the rows themselves";
+            let need = |it: &Slot<'_>| row_needs(it, role).map_or(Need::No, wanted);
+            self.without(ModelRole::Candidate, why, slots, need, |_| true);
+            return Vec::new();
+        }
+        let Some(model) = models.get(ModelRole::Candidate) else { return Vec::new() };
         let kept = match &profile.outputs {
             None => Err("it has none".to_owned()),
             Some((predictor, outputs)) => {
@@ -249,7 +258,7 @@ impl Run<'_> {
         }
     }
 
-    /// Finds the inputs of every model that some probe wants. Where they are not in the data, probes that
+    /// Finds the inputs of every model that some probe wants, or its outputs where these were recorded. Where they are not in the data, probes that
     /// cannot do without the model have no say, and the run has failed where the others go on without it.
     fn input_maps(
         &mut self,
@@ -260,6 +269,10 @@ impl Run<'_> {
     ) -> Vec<(ModelRole, InputMap)> {
         let mut maps = Vec::new();
         for model_role in [ModelRole::Candidate, ModelRole::Baseline] {
+            if models.recorded.contains(&model_role) {
+                maps.extend(self.recorded(role, dataset, model_role, slots).map(|it| (model_role, it)));
+                continue;
+            }
             let need = |slot: &Slot<'_>| row_needs(slot, role).map_or(Need::No, |it| it.model(model_role));
             let Some(model) = models.get(model_role) else { continue };
             if slots.iter().all(|it| need(it) == Need::No) {
@@ -282,6 +295,27 @@ impl Run<'_> {
             }
         }
         maps
+    }
+
+    /// Finds the columns with the recorded outputs of a model, if some probe wants these. They may be missing in the reference where all
+    /// can do without.
+    fn recorded(
+        &mut self,
+        role: Role,
+        dataset: &Dataset,
+        model: ModelRole,
+        slots: &mut [&mut Slot<'_>],
+    ) -> Option<InputMap> {
+        let need = |slot: &Slot<'_>| row_needs(slot, role).map_or(Need::No, |it| it.outputs_of(model));
+        if slots.iter().all(|it| need(it) == Need::No) {
+            return None;
+        }
+        let found = InputMap::recorded(model, &self.pipeline.columns(), dataset.schema());
+        if let Err(e) = &found {
+            let why = format!("the {} data lacks recorded outputs of the {} model: {e}", role.as_str(), model.as_str());
+            self.without(model, &why, slots, need, |_| role == Role::Reference);
+        }
+        found.ok()
     }
 
     fn pass(

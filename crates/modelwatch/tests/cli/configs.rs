@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Project, repository};
 
 /// Every example of `configs/`.
-const EXAMPLES: [&str; 21] = [
+const EXAMPLES: [&str; 22] = [
     "behavior-image",
     "behavior-tabular",
     "breast-cancer",
@@ -27,6 +27,7 @@ const EXAMPLES: [&str; 21] = [
     "performance",
     "quality",
     "quantized",
+    "recorded",
     "stream",
     "training-series",
 ];
@@ -81,6 +82,7 @@ const FAILING: &[(&str, &[&str])] = &[
     ("quality", &["MW-Q003", "MW-Q004", "MW-Q002", "MW-Q022", "MW-Q020", "MW-Q021", "MW-Q010"]),
     ("performance", &["MW-P001", "MW-P002"]),
     ("quantized", &["MW-N001"]),
+    ("recorded", &[]),
     ("slices", &[]),
     ("stream", &["MW-S002"]),
 ];

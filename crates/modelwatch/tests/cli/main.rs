@@ -26,6 +26,7 @@ mod plugins;
 mod policies;
 mod profile;
 mod readme;
+mod recorded;
 mod resume;
 mod self_tests;
 mod shown;

@@ -19,7 +19,7 @@ use crate::{
     data::{DataError, Dataset},
     history,
     inputs::{self, InputMap},
-    model::ModelError,
+    model::{ModelError, is_recorded},
     pass::Layout,
     plugin::LISTING_FILE,
     profile::{Source, kept},
@@ -64,6 +64,7 @@ pub(super) fn check(
         }
     }
     check_mentions(document, plan, columns, &mut problems);
+    check_recorded(document, plan, columns, &mut problems);
     problems
 }
 
@@ -78,7 +79,7 @@ pub(super) fn imported(pipeline: &Pipeline, role: ModelRole) -> Option<(&Path, O
             let baseline = pipeline.baseline.as_ref()?;
             match &baseline.from {
                 BaselineSource::Path(path) => Some((path, baseline.model.as_deref())),
-                BaselineSource::Stored(_) => None,
+                BaselineSource::Stored(_) | BaselineSource::Recorded => None,
             }
         }
     }
@@ -130,13 +131,19 @@ fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bo
         res.extend(listed("slices", &columns.slices));
     }
     if any(|it| [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(|role| it.model(role) != Need::No)) {
-        let tables = [(Columns::INPUTS, &columns.inputs), (Columns::BASELINE_INPUTS, &columns.baseline_inputs)];
-        let inputs = tables.into_iter().flat_map(|(table, inputs)| inputs.iter().map(move |it| (table, it)));
-        for (table, (input, columns)) in inputs {
-            let table = config::pointer(table, input);
-            let place = |at| if columns.len() == 1 { table.clone() } else { format!("{table}/{at}") };
-            let plain = columns.iter().enumerate().filter(|(_, it)| !it.contains('*'));
-            res.extend(plain.map(|(at, name)| (place(at), name.as_str())));
+        res.extend(by_name(Columns::INPUTS, &columns.inputs));
+        res.extend(by_name(Columns::BASELINE_INPUTS, &columns.baseline_inputs));
+    }
+    for (model, table) in
+        [(ModelRole::Candidate, Columns::PREDICTIONS), (ModelRole::Baseline, Columns::BASELINE_PREDICTIONS)]
+    {
+        // What only some probes would compare with may not have been recorded of the reference.
+        let is_read = match role {
+            Role::Current => needs.iter().any(|(_, it)| it.outputs_of(model) != Need::No),
+            Role::Reference => needs.iter().any(|(_, it)| it.outputs_of(model) == Need::Required),
+        };
+        if is_read {
+            res.extend(by_name(table, inputs::recorded(model, columns)));
         }
     }
     for (settings, rows) in &needs {
@@ -145,8 +152,34 @@ fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bo
     res
 }
 
+/// The columns in a table of the inputs or the outputs of a model, but for patterns.
+fn by_name<'a>(table: &'a str, columns: &'a BTreeMap<String, Vec<String>>) -> impl Iterator<Item = Mention<'a>> {
+    columns.iter().flat_map(move |(name, columns)| {
+        let table = config::pointer(table, name);
+        let place = move |at| if columns.len() == 1 { table.clone() } else { format!("{table}/{at}") };
+        let plain = columns.iter().enumerate().filter(|(_, it)| !it.contains('*'));
+        plain.map(move |(at, name)| (place(at), name.as_str()))
+    })
+}
+
 fn listed<'a>(key: &str, columns: &'a [String]) -> impl Iterator<Item = Mention<'a>> {
     columns.iter().enumerate().map(move |(at, name)| (format!("/data/columns/{key}/{at}"), name.as_str()))
+}
+
+/// What was recorded of a model is no answer to hold it against.
+fn check_recorded(document: &Document, plan: &Plan<'_>, columns: &Columns, problems: &mut Vec<Diagnostic>) {
+    for it in &plan.probes {
+        let rows = [Role::Current, Role::Reference].into_iter().filter_map(|role| rows_of(it, role));
+        let compared = rows.filter(|rows| rows.predictions != Need::No).flat_map(|rows| &rows.columns);
+        for name in compared.filter(|it| columns.predictions.values().flatten().any(|column| column == *it)) {
+            let message = format!("`{}` would hold what was recorded in `{name}` against itself", it.settings.id);
+            let help = "name the column with what the model should have answered";
+            let problem = document.at(&with_of(it.settings), code::RECORDED, message, Some(help));
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
 }
 
 /// A column that no data has is a slip of the pen, although nobody may read it: one that is to be ignored would not be.
@@ -386,7 +419,10 @@ pub(super) fn unlike(
         }
         let inputs = |role, info| InputMap::plan(info, &inputs::columns_for(role, pipeline).0, dataset.schema()).ok();
         let models = models.iter().filter(|it| needs.iter().any(|need| need.model(it.0) != Need::No));
-        let models = models.filter_map(|(model, info)| Some((*model, inputs(*model, info)?))).collect();
+        let mut models: Vec<_> = models.filter_map(|(model, info)| Some((*model, inputs(*model, info)?))).collect();
+        let recorded = [ModelRole::Candidate, ModelRole::Baseline].into_iter().filter(|it| is_recorded(pipeline, *it));
+        let recorded = recorded.filter_map(|it| Some((it, InputMap::recorded(it, &columns, dataset.schema()).ok()?)));
+        models.extend(recorded);
         let layout = Layout::new(dataset.schema(), &columns, needs, models, NonZeroUsize::MIN);
         if let Err(e) = dataset.check(&layout.columns()) {
             let pointer = format!("/data/{}/path", role.as_str());

@@ -10,7 +10,7 @@ use modelwatch_sdk::{
 };
 
 use super::{Plan, data::with_of, rows_of, some};
-use crate::{pass::used, profile::Source};
+use crate::{model::is_recorded, pass::used, profile::Source};
 
 /// Returns the names, patterns and types in options that mean no column of any data that their probe reads.
 pub(super) fn check(document: &Document, pipeline: &Pipeline, columns: &Columns, plan: &Plan<'_>) -> Vec<Diagnostic> {
@@ -55,7 +55,8 @@ fn fields<'a>(sources: impl Iterator<Item = &'a Result<Source, String>>, columns
 /// Returns whether the probe looks at anything beside columns.
 fn has_more(rows: &RowNeeds, pipeline: &Pipeline) -> bool {
     let has_label = pipeline.data.as_ref().is_some_and(|it| it.columns.label.is_some());
-    let has_model = pipeline.checkpoint.is_some() && rows.model(ModelRole::Candidate) != Need::No;
+    let has_outputs = pipeline.checkpoint.is_some() || is_recorded(pipeline, ModelRole::Candidate);
+    let has_model = has_outputs && rows.model(ModelRole::Candidate) != Need::No;
     has_model || (has_label && rows.label != Need::No)
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, ExitStatus},
+    process::{Command, ExitCode},
 };
 
 use crate::{
@@ -36,7 +36,27 @@ pub(crate) fn pipeline(arguments: &[String]) -> ExitCode {
     }
     let mut command = Command::new(workspace::program("modelwatch"));
     command.arg("run").arg(run.config).args(run.arguments).current_dir(run.dir);
-    code(command.status()).into()
+    end_as(command).into()
+}
+
+/// Becomes the command, so that whoever ends this ends that.
+#[cfg(unix)]
+fn end_as(mut command: Command) -> u8 {
+    use std::os::unix::process::CommandExt;
+    cannot_run(&command.exec())
+}
+
+#[cfg(not(unix))]
+fn end_as(mut command: Command) -> u8 {
+    match command.status() {
+        Ok(it) => it.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(NOT_DONE),
+        Err(e) => cannot_run(&e),
+    }
+}
+
+fn cannot_run(e: &io::Error) -> u8 {
+    eprintln!("error: cannot run modelwatch: {e}");
+    NOT_DONE
 }
 
 fn run<'a>(arguments: &'a [String], here: &Path) -> Run<'a> {
@@ -54,16 +74,6 @@ fn run<'a>(arguments: &'a [String], here: &Path) -> Run<'a> {
 fn naming(run: &Run<'_>) -> String {
     let file = fs::read_to_string(run.dir.join(run.config)).unwrap_or_default();
     format!("{file} {}", run.arguments.join(" "))
-}
-
-fn code(ended: io::Result<ExitStatus>) -> u8 {
-    match ended {
-        Ok(it) => it.code().and_then(|it| u8::try_from(it).ok()).unwrap_or(NOT_DONE),
-        Err(e) => {
-            eprintln!("error: cannot run modelwatch: {e}");
-            NOT_DONE
-        }
-    }
 }
 
 #[cfg(test)]
@@ -105,12 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_is_forwarded() {
-        let ended = |script: &str| code(Command::new("sh").args(["-c", script]).status());
-        for it in [0, 1, 2, 3, 4, 130] {
-            assert_eq!(ended(&format!("exit {it}")), it);
-        }
-        assert_eq!(ended("kill -KILL $$"), NOT_DONE);
-        assert_eq!(code(Command::new("no/such/program").status()), NOT_DONE);
+    fn a_program_that_is_not_there_is_told() {
+        assert_eq!(end_as(Command::new("no/such/program")), NOT_DONE);
     }
 }

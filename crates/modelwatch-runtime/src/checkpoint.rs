@@ -61,6 +61,14 @@ pub enum CheckpointError {
         /// Why.
         source: io::Error,
     },
+    /// The folder for temporary files cannot be written.
+    #[error("cannot write the folder for temporary files, `{}`: {source}; set `TMPDIR` to one that can be written", path.display())]
+    Temporary {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The folder to import has something that is neither a file nor a folder.
     #[error("`{}` is neither a file nor a folder; checkpoints hold plain files, {remedy}", path.display())]
     NotAFile {
@@ -457,7 +465,11 @@ fn sync(dir: &Path, depth: usize) -> io::Result<()> {
 /// # Errors
 /// When a byte or a file does not verify, or the folder cannot be written.
 pub fn lay_out(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Laid, CheckpointError> {
-    lay_out_in(&std::env::temp_dir(), reader, host)
+    let folder = std::env::temp_dir();
+    lay_out_in(&folder, reader, host).map_err(|e| match e {
+        CheckpointError::NotWritten { path, source } if path == folder => CheckpointError::Temporary { path, source },
+        e => e,
+    })
 }
 
 /// As [`lay_out`], below a folder of the caller's choice.

@@ -58,6 +58,7 @@ fn unknown(arguments: &cli::Explain, upper: &str, catalog: &Catalog) -> String {
     let names = catalog.components().map(|it| it.info.name.as_str());
     let names = names.chain(config::codes().map(|it| -> &str { it })).chain(findings);
     let hint = config::did_you_mean(what, names).map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
+    let hint = if hint.is_empty() { "; `modelwatch plugin list` has the components that are there" } else { &hint };
     format!("`{what}` is neither a code nor a component{hint}")
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn new(arguments: &NewPlugin) -> anyhow::Result<Code> {
         let dir = fs::canonicalize(&dir)?;
         let dir = dir.display();
         output::note(&format!(
-            "next: cd {dir} && cargo test && cargo build, then `modelwatch plugin list --plugin-dir {dir}/target/debug`"
+            "next: cd '{dir}' && cargo test && cargo build, then `modelwatch plugin list --plugin-dir '{dir}/target/debug'`"
         ));
     }
     Ok(Code::OK)
@@ -117,8 +117,13 @@ fn own_manifest(package: &str, kind: NewKind, sdk: &Path) -> String {
 /// The SDK that was named, or that of the checkout that this program was built in.
 fn sdk(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(it) = named {
-        let it = fs::canonicalize(it).map_err(|e| Wrong(format!("cannot find the SDK `{}`: {e}", it.display())))?;
-        return Ok(it);
+        let found = fs::canonicalize(it).map_err(|e| Wrong(format!("cannot find the SDK `{}`: {e}", it.display())))?;
+        let manifest = fs::read_to_string(found.join("Cargo.toml")).unwrap_or_default();
+        if !manifest.lines().any(|it| it.replace(' ', "") == "name=\"modelwatch-sdk\"") {
+            let message = format!("`{}` is not the SDK; it is `crates/modelwatch-sdk` of a checkout", it.display());
+            return Err(Wrong(message).into());
+        }
+        return Ok(found);
     }
     let program = std::env::current_exe()?;
     program

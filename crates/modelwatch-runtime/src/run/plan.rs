@@ -155,6 +155,7 @@ pub(super) fn missing(
         res.push(document.at(&pointer, code::MISSING_FILE, message, help));
     }
     res.extend(data::unwritable(document, pipeline));
+    res.extend(unusable_store(document, pipeline, plan));
     let mut models = Vec::new();
     for (role, table) in [(ModelRole::Candidate, "/checkpoint"), (ModelRole::Baseline, "/baseline")] {
         let is_recorded = model::is_recorded(pipeline, role);
@@ -204,6 +205,18 @@ pub(super) fn missing(
         res.push(document.at(&pointer, code::REFUSED, it.to_string(), Some(UNREAD_HELP)));
     }
     res
+}
+
+/// Returns what is at the path of the store and is none. One that is not there yet is made by the run.
+fn unusable_store(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Option<Diagnostic> {
+    let path = pipeline.store.as_ref()?.with.get("path")?.as_str()?;
+    let store = plan.store.as_ref()?.as_ref().ok()?;
+    if !pipeline.root.join(path).exists() {
+        return None;
+    }
+    let e = store.component.open_store(&store.config).err()?;
+    let help = Some(e.help.as_str()).filter(|it| !it.is_empty());
+    Some(document.at("/store/with/path", code::MISSING_FILE, e.message, help))
 }
 
 /// Returns whether a path of data or of a model to import leads to no file.

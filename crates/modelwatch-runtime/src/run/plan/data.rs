@@ -13,6 +13,7 @@ use modelwatch_config::{
 };
 use modelwatch_infer::{InferError, ModelInfo};
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
+use serde_json::Value;
 
 use super::{Plan, meant, rows_of};
 use crate::{
@@ -147,7 +148,7 @@ fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bo
         }
     }
     for (settings, rows) in &needs {
-        res.extend(rows.columns.iter().map(|name| (with_of(settings), name.as_str())));
+        res.extend(rows.columns.iter().map(|name| (place_of(settings, name), name.as_str())));
     }
     res
 }
@@ -174,7 +175,7 @@ fn check_recorded(document: &Document, plan: &Plan<'_>, columns: &Columns, probl
         for name in compared.filter(|it| columns.predictions.values().flatten().any(|column| column == *it)) {
             let message = format!("`{}` would hold what was recorded in `{name}` against itself", it.settings.id);
             let help = "name the column with what the model should have answered";
-            let problem = document.at(&with_of(it.settings), code::RECORDED, message, Some(help));
+            let problem = document.at(&place_of(it.settings, name), code::RECORDED, message, Some(help));
             if !problems.contains(&problem) {
                 problems.push(problem);
             }
@@ -482,6 +483,23 @@ fn with_remedy(document: &Document, pointer: &str, code: &'static str, why: &str
 
 pub(super) fn with_of(settings: &config::Probe) -> String {
     format!("{}/with", settings.component.pointer)
+}
+
+/// Returns where the options of a probe name a column, or else the options.
+fn place_of(settings: &config::Probe, column: &str) -> String {
+    fn find(value: &Value, column: &str, pointer: &str) -> Option<String> {
+        match value {
+            Value::String(it) => (it == column).then(|| pointer.to_owned()),
+            Value::Array(items) => {
+                items.iter().enumerate().find_map(|(at, it)| find(it, column, &format!("{pointer}/{at}")))
+            }
+            Value::Object(items) => items.iter().find_map(|(key, it)| find(it, column, &config::pointer(pointer, key))),
+            _ => None,
+        }
+    }
+    let with = with_of(settings);
+    let mut options = settings.component.with.iter();
+    options.find_map(|(key, it)| find(it, column, &config::pointer(&with, key))).unwrap_or(with)
 }
 
 /// A profile stands in for the reference's rows, and only where the probes that need those can do with it.

@@ -97,6 +97,41 @@ fn every_pipeline_and_every_part_of_one_is_sound() {
     assert!(n > 12, "{n}");
 }
 
+/// The commands of the section, with a store and a history of the test's own.
+#[test]
+fn the_broken_checkpoint_is_refused_and_rolled_back() {
+    let project = Project::new();
+    let here = project.path().display();
+    let readme = readme();
+    let section = readme.split_once("## Watch it refuse a broken checkpoint").unwrap().1.split("\n## ").next().unwrap();
+    let commands: Vec<_> = section.lines().filter(|it| it.contains("configs/training-series.toml")).collect();
+    assert_eq!(commands.len(), 4);
+    let mut said = String::new();
+    for (command, code) in commands.iter().zip([0, 1, 0, 1]) {
+        let pipeline = repository().join("configs/training-series.toml").display().to_string();
+        let words = command.split(' ').map(|it| if it.ends_with(".toml") { &pipeline } else { it });
+        let ended = match command.strip_prefix("cargo xtask pipeline ") {
+            Some(_) => {
+                let sets = [format!("store.with.path='{here}/store'"), format!("run.history='{here}/h.db'")];
+                let mut arguments = vec!["run"];
+                arguments.extend(words.skip(3));
+                sets.iter().for_each(|it| arguments.extend(["--set", it]));
+                project.modelwatch(&arguments)
+            }
+            None => {
+                let store = format!("{here}/store");
+                let mut arguments: Vec<_> = words.skip(1).collect();
+                let at = arguments.iter().position(|it| *it == "--pipeline").unwrap();
+                arguments[at..].copy_from_slice(&["--store", &store]);
+                project.modelwatch(&arguments)
+            }
+        };
+        assert_eq!(ended.code, code, "{command}: {}{}", ended.out, ended.err);
+        said = ended.out;
+    }
+    assert!(said.contains("✓ rollback production: "), "{said}");
+}
+
 /// The first one runs where its folder has the fixtures as `configs/` does.
 #[test]
 fn the_first_pipeline_passes_as_it_is_written() {

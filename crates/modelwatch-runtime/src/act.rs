@@ -201,18 +201,27 @@ fn swap(
     reason: &str,
 ) -> ActionRecord {
     let res = judged.store.set_ref(judged.lineage, &name, to, from, reason);
-    let (status, message) = match res {
-        Ok(()) => {
-            info!(name, to = to.short(), "Ref was moved.");
-            (ActionStatus::Done, String::new())
+    let is_there = || judged.store.get_ref(judged.lineage, &name).is_ok_and(|it| it.as_ref() == Some(to));
+    let (status, message) = swapped(res, is_there);
+    if status == ActionStatus::Done {
+        info!(name, to = to.short(), "Ref was moved.");
+    }
+    let to = matches!(status, ActionStatus::Done | ActionStatus::NotNeeded).then(|| to.to_string());
+    ActionRecord { from: from.map(ToString::to_string), to, ..record(kind, name, status, message) }
+}
+
+/// Returns what became of a ref; `is_there` asks whether it is where it was to be.
+fn swapped(res: Result<(), Error>, is_there: impl FnOnce() -> bool) -> (ActionStatus, String) {
+    match res {
+        Ok(()) => (ActionStatus::Done, String::new()),
+        Err(e) if is_overtaken(&e) && is_there() => {
+            (ActionStatus::NotNeeded, "another writer moved it there meanwhile".to_owned())
         }
         Err(e) if is_overtaken(&e) => {
             (ActionStatus::Conflict, format!("another writer was faster, so nothing was changed: {}", e.message))
         }
         Err(e) => (ActionStatus::Failed, e.message),
-    };
-    let to = (status == ActionStatus::Done).then(|| to.to_string());
-    ActionRecord { from: from.map(ToString::to_string), to, ..record(kind, name, status, message) }
+    }
 }
 
 /// Returns whether another writer was faster, once or each time.
@@ -297,6 +306,15 @@ mod tests {
         assert_eq!(statuses(&["good", "production"]), [Conflict, Conflict]);
         assert_eq!(statuses(&["best", "good", "production"]), [Done, Conflict, Conflict]);
         assert_eq!(statuses(&["best", "production"]), [Done, Done]);
+    }
+
+    #[test]
+    fn who_finds_a_ref_where_it_is_to_be_lost_nothing() {
+        let of = |kind, is_there| swapped(Err(Error::new(kind, "")), || is_there).0;
+        assert_eq!(swapped(Ok(()), || false).0, ActionStatus::Done);
+        assert_eq!(of(ErrorKind::Conflict, true), ActionStatus::NotNeeded);
+        assert_eq!(of(ErrorKind::Conflict, false), ActionStatus::Conflict);
+        assert_eq!(of(ErrorKind::Io, true), ActionStatus::Failed);
     }
 
     #[test]

@@ -153,6 +153,8 @@ pub struct RunSummary {
     pub pipeline: String,
     /// Its verdict, in its word.
     pub verdict: String,
+    /// What the command ended with, which a pass does with an error where an action was not done.
+    pub exit_code: u8,
     /// The lineage of the judged checkpoint.
     pub lineage: Option<String>,
     /// The judged checkpoint.
@@ -249,7 +251,7 @@ impl History {
         verdict: Option<Verdict>,
         limit: u32,
     ) -> Result<Vec<RunSummary>, HistoryError> {
-        let query = "SELECT run_id, started, pipeline, verdict, lineage, checkpoint FROM runs
+        let query = "SELECT run_id, started, pipeline, verdict, exit_code, lineage, checkpoint FROM runs
                      WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR verdict = ?2)
                      ORDER BY started DESC, run_id DESC LIMIT ?3";
         let mut statement = self.connection.prepare(query).map_err(|e| self.database(e))?;
@@ -259,8 +261,9 @@ impl History {
                 started: row.get(1)?,
                 pipeline: row.get(2)?,
                 verdict: row.get(3)?,
-                lineage: row.get(4)?,
-                checkpoint: row.get(5)?,
+                exit_code: row.get(4)?,
+                lineage: row.get(5)?,
+                checkpoint: row.get(6)?,
             })
         });
         rows.and_then(Iterator::collect).map_err(|e| self.database(e))

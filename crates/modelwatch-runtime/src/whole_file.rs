@@ -62,7 +62,8 @@ pub(crate) fn canonical(path: &Path) -> PathBuf {
 /// How much of a file is looked at to tell whether it is a report.
 const HEAD: u64 = 64;
 
-/// Finds out whether what is there, if anything, is an earlier report of that kind, as far as its first bytes tell.
+/// Finds out whether what is there, if anything, is an earlier report of that kind, as far as its first bytes tell. What is no regular
+/// file, such as a device or a pipe, would be replaced by one.
 ///
 /// # Errors
 /// Where it is something else, or cannot be read.
@@ -73,8 +74,11 @@ pub fn replaceable(path: &Path, kind: &str) -> io::Result<()> {
         "json" => &["{\n  \"run_id\""],
         _ => &["## ✅ ", "## ❌ "],
     };
-    if !path.is_file() {
-        return Ok(());
+    match path.metadata() {
+        Ok(it) if it.is_file() => {}
+        Ok(it) if !it.is_dir() => return Err(io::Error::other("it is no regular file, and would be replaced by one")),
+        // That a folder is no report is told when it is to be written.
+        _ => return Ok(()),
     }
     let mut head = Vec::new();
     File::open(path)?.take(HEAD).read_to_end(&mut head)?;

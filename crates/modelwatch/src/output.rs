@@ -32,6 +32,8 @@ pub(crate) fn init_logs(verbose: u8, quiet: bool) {
         .with_ansi(ansi)
         .with_target(false)
         .without_time()
+        // That standard error is closed or full is nobody's to hear, and it must not end a run.
+        .log_internal_errors(false)
         .init();
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn interruption(message: &str) {
 /// Returns the width of the terminal, or 100 where there is none.
 pub(crate) fn width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok());
-    let terminal = comfy_table::Table::new().width().map(usize::from);
+    // Some terminals of machines say that they have none.
+    let terminal = comfy_table::Table::new().width().map(usize::from).filter(|it| *it > 0);
     columns.or(terminal).unwrap_or(100).clamp(40, 200)
 }

@@ -5,7 +5,7 @@ mod row_weights;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use modelwatch_config::{Action, Document, FailOn, ProbeKind, ProbeSeverity, ProfiledData, When};
+use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity, ProfiledData, When};
 use modelwatch_sdk::{
     FindingCode, Kind, ModelRole, Report, Role,
     report::{Check, Finding, Labels, Metric, MetricRole, Status},
@@ -82,14 +82,19 @@ pub(super) fn conclude(
     run.check_interrupted()?;
     let mut record = record(&run, judgement, &checkpoints);
     let config = blessing::config_digest(run.document);
-    run.phase("actions", |run| act_on(run, &mut record, &mut checkpoints, &config, profile));
+    let others = run.phase("actions", |run| act_on(run, &mut record, &mut checkpoints, &config, profile));
+    let is_any_told = others.iter().any(|it| matches!(it, Action::Notify { .. } | Action::Run { .. }));
+    // Commands may take long, and whoever ends the run meanwhile finds what was done to refs.
+    let mut history_error = None;
+    if is_any_told {
+        history_error = keep(&run, &record, history::keep);
+        run.phase("telling", |run| tell(run, &mut record, others));
+    }
     record.timings.phases = std::mem::take(&mut run.phases);
     record.timings.total = run.start.elapsed().as_secs_f64();
-    let history_error = match run.options.keep.then(|| history::path_of(run.pipeline)) {
-        Some(path) if !run.may_write(&path) => Some(HistoryError::Withheld { path }),
-        Some(_) => history::keep(run.pipeline, &record).err(),
-        None => None,
-    };
+    if history_error.is_none() {
+        history_error = keep(&run, &record, if is_any_told { history::replace } else { history::keep });
+    }
     if history_error.is_none()
         && let Some(it) = &run.resumption
     {
@@ -97,6 +102,16 @@ pub(super) fn conclude(
     }
     (run.options.on_event)(Event::Phase("done"));
     Ok(Outcome { record, history_error, has_store: run.has_store })
+}
+
+/// Puts the record into the history, if it is to be there.
+fn keep(
+    run: &Run<'_>,
+    record: &RunRecord,
+    put: fn(&Pipeline, &RunRecord) -> Result<(), HistoryError>,
+) -> Option<HistoryError> {
+    let path = run.options.keep.then(|| history::path_of(run.pipeline))?;
+    if run.may_write(&path) { put(run.pipeline, record).err() } else { Some(HistoryError::Withheld { path }) }
 }
 
 /// Everything that was said, under the probes' ids.
@@ -459,13 +474,14 @@ fn bless(
     blessing::sealed(plain, record)
 }
 
-fn act_on(
-    run: &mut Run<'_>,
+/// Acts on refs and on the store, and returns the actions of which others are to be told.
+fn act_on<'a>(
+    run: &mut Run<'a>,
     record: &mut RunRecord,
     checkpoints: &mut Checkpoints<'_>,
     config: &str,
     profile: Option<Result<KeptProfile, String>>,
-) {
+) -> &'a [Action] {
     let profile = profile.transpose();
     // A failure of the run, and none of the checkpoint: it moves no ref, neither forth nor back.
     let is_profile_lost = profile.is_err();
@@ -508,7 +524,7 @@ fn act_on(
         }
     }
     let on = &run.pipeline.on;
-    let actions: &[Action] = match record.verdict {
+    let actions: &'a [Action] = match record.verdict {
         Verdict::Pass => &on.pass,
         Verdict::Fail => &on.fail,
         Verdict::Inconclusive => &on.inconclusive,
@@ -533,7 +549,11 @@ fn act_on(
         record.actions.extend(act::close(store.as_mut(), &component.uses));
     }
     exit_code(record, run.options.allow_empty);
-    // What is told later says what became of what was told before.
+    actions
+}
+
+/// Tells others. What is told later says what became of what was told before.
+fn tell(run: &Run<'_>, record: &mut RunRecord, actions: &[Action]) {
     for action in actions {
         if let Some(it) = act::tell(action, record, &run.pipeline.root) {
             record.actions.push(it);

@@ -23,11 +23,11 @@ pub(crate) fn history(arguments: &cli::History) -> anyhow::Result<Code> {
     let name = arguments.name.as_deref().or(kept.pipeline.as_deref());
     let runs = kept.open()?.list(name, None, arguments.limit)?;
     let mut rows = Table::new();
-    rows.load_style(NOTHING).set_header(["RUN", "PIPELINE", "VERDICT", "CHECKPOINT"]);
+    rows.load_style(NOTHING).set_header(["RUN", "PIPELINE", "VERDICT", "EXIT", "CHECKPOINT"]);
     for it in runs {
         let checkpoint = it.checkpoint.map(|it| it.chars().take(12).collect::<String>()).unwrap_or_default();
         let named = it.lineage.map_or_else(|| checkpoint.clone(), |lineage| format!("{lineage} {checkpoint}"));
-        rows.add_row([it.run_id, it.pipeline, it.verdict, named]);
+        rows.add_row([it.run_id, it.pipeline, it.verdict, it.exit_code.to_string(), named]);
     }
     output::print(&rows.to_string())?;
     Ok(Code::OK)

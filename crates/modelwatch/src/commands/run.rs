@@ -342,8 +342,9 @@ fn form(key: &str) -> Form {
     }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all. A link stays one.
 pub(super) fn write_file(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let staged = staged(path)?;
     let written = fs::write(&staged, content).and_then(|()| fs::rename(&staged, path));
     if written.is_err() {

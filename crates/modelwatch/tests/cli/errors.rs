@@ -436,6 +436,82 @@ fn a_report_that_cannot_be_written_is_known_before_anything_is_done() {
     assert!(!project.path().join("store").exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_report_is_written_where_a_link_leads() {
+    let project = Project::new();
+    project.write("data.csv", "a,b\n1,2\n3,4\n");
+    project.write("there.html", "");
+    std::os::unix::fs::symlink("there.html", project.path().join("link.html")).unwrap();
+    project.write(
+        "pipeline.toml",
+        "name = 'x'\n[data.current]\npath = 'data.csv'\n[[analyze]]\nuses = 'quality'\n[report]\nhtml = 'link.html'\n",
+    );
+    project.modelwatch(&["run", "pipeline.toml"]);
+    assert!(project.path().join("link.html").is_symlink());
+    assert!(std::fs::read_to_string(project.path().join("there.html")).unwrap().contains("</html>"));
+}
+
+/// What is said beside the result has no part in it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_does_not_end_because_nobody_can_hear_its_log() {
+    let project = Project::new();
+    let rest = "[[analyze]]\nuses = 'weights'\n[store]\nuses = 'local'\nwith = { path = 'store' }\n\
+                [on.pass]\nmove = ['good', 'production']\n";
+    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = project.command(&["run", "-v", "pipeline.toml"]).stderr(full).status().unwrap();
+    assert_eq!(ended.code(), Some(0));
+    let refs = project.modelwatch(&["store", "log", "digits@production", "--store", "store"]);
+    assert_eq!(refs.code, 0, "{}", refs.err);
+}
+
+#[test]
+fn a_store_that_is_none_is_found_before_the_run() {
+    let project = Project::new();
+    project.write("taken", "a file");
+    let rest = "[[analyze]]\nuses = 'weights'\n[store]\nuses = 'local'\nwith = { path = 'taken' }\n";
+    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(ended.code == 2 && ended.err.contains("error[E0203]") && ended.err.contains("taken"), "{}", ended.err);
+}
+
+#[test]
+fn a_column_that_an_option_names_is_shown_there() {
+    let project = Project::new();
+    let probe = "[[verify]]\nuses = 'golden'\nwith = { outputs = { probs = 'expectd' } }\n";
+    project.write("pipeline.toml", &format!("{}{probe}", digits("e08")));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(ended.code == 2 && ended.err.contains("= 'expectd' } }\n"), "{}", ended.err);
+    assert!(ended.err.contains("^^^^^^^^^\n"), "{}", ended.err);
+    let set = ["check", "pipeline.toml", "--set", "verify.0.with.outputs.probs='expected'"];
+    let ended = project.modelwatch(&set);
+    assert!(ended.code == 2 && ended.err.contains("command line:"), "{}", ended.err);
+}
+
+/// Commands may take as long as they like.
+#[cfg(unix)]
+#[test]
+fn what_was_done_is_in_the_history_before_others_are_told() {
+    let project = Project::new();
+    let program = env!("CARGO_BIN_EXE_modelwatch");
+    let rest = format!(
+        "[[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\nrequire = {{ accuracy = '>= 0.5' }}\n\
+         [run]\nhistory = 'h.db'\n[on.pass]\nrun = ['sh', '-c', '{program} history --history h.db > seen']\n"
+    );
+    project.write("pipeline.toml", &format!("{}{rest}", digits("e08")));
+    let ended = project.modelwatch(&["run", "pipeline.toml"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let seen = std::fs::read_to_string(project.path().join("seen")).unwrap();
+    assert_eq!(seen.lines().count(), 2, "{seen}");
+    // And once, with what became of the command.
+    let after = project.modelwatch(&["history", "--history", "h.db"]);
+    assert_eq!(after.out.lines().count(), 2, "{}", after.out);
+    let record = project.modelwatch(&["report", "last", "--history", "h.db", "--format", "json"]).out;
+    assert!(record.contains("it ended well"), "{record}");
+}
+
 #[test]
 fn a_report_takes_the_place_of_nothing_but_a_report() {
     let project = Project::new();
@@ -462,6 +538,12 @@ fn a_report_takes_the_place_of_nothing_but_a_report() {
         assert!(ended.code == 2 && ended.err.contains("E0211"), "{report}: {}", ended.err);
     }
     assert_eq!(std::fs::read_to_string(project.path().join("data.csv")).unwrap(), "a,b\n1,2\n3,4\n");
+    project.pipe("pipe");
+    write("html = 'pipe'");
+    for command in ["check", "run"] {
+        let ended = project.modelwatch(&[command, "pipeline.toml"]);
+        assert!(ended.code == 2 && ended.err.contains("it is no regular file"), "{}", ended.err);
+    }
     for key in ["html", "junit", "json", "markdown"] {
         write(&format!("{key} = 'notes.md'"));
         for command in ["check", "run"] {
@@ -685,10 +767,10 @@ fn a_probe_runs_without_a_pipeline_file() {
     assert!(ended.code == 2 && ended.err.contains("--with tsak=multiclass"), "{}", ended.err);
     let ended = project.modelwatch(&["probe", "weights"]);
     assert!(ended.code == 2 && ended.err.contains("help: give `--model`"), "{}", ended.err);
-    // Two columns could be the images; tables of a pipeline are said as options.
-    let data = fixtures.join("digits/data/test_golden.npz");
+    // Any of several columns could be its input; tables of a pipeline are said as options.
+    let [data, model] = ["ref_ort.npz", "logreg.onnx"].map(|it| fixtures.join("tabular/breast_cancer").join(it));
     let data = ["--current", data.to_str().unwrap(), "--model", model.to_str().unwrap()];
-    let options = ["--with", r#"outputs={ probs = "expected" }"#];
+    let options = ["--with", r#"outputs={ probabilities = "logreg/probabilities" }"#];
     let ended = project.modelwatch(&[&["probe", "golden"][..], &data, &options].concat());
     assert!(ended.code == 3 && ended.err.contains("`[data.columns]` as `--column label=…`"), "{}", ended.err);
     assert_eq!(project.names(), [""; 0], "a probe leaves nothing behind");

@@ -63,7 +63,7 @@ pub(crate) struct Classified {
     classes: Vec<Class>,
     weights: Vec<f64>,
     is_usable: Vec<bool>,
-    is_labeled: Vec<bool>,
+    pub(crate) is_labeled: Vec<bool>,
     pub(crate) strange: Strange,
 }
 

@@ -36,7 +36,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-P005",
         severity: Severity::Warning,
         title: "labels refute the estimate",
-        meaning: "The metric that the labels of chunks give differs from its estimate by more standard errors than it does by accident, in any metric and chunk of a run, with a chance of `alpha`; by the rule `nannyml` more than `deviations` of them. Estimates assume that the same row has the same label as it had in the reference; here it has not.",
+        meaning: "The metric that the labels of chunks give differs from its estimate by more standard errors than it does by accident, in any metric and chunk of a run, with a chance of `alpha`; by the rule `nannyml` more than `deviations` of them. Of a metric that some rows have no error of, as `mape` of labels that are 0, it is judged over the labeled rows that have one, and the finding says how many have none. Estimates assume that the same row has the same label as it had in the reference; here it has not.",
         advice: "Look for a change of what is predicted (a new definition of the label, another kind of customers, a reaction to the model), and train the model again. Until then, do not rely on the estimates of chunks without labels.",
     },
     FindingCode {

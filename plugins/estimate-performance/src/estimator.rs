@@ -80,6 +80,14 @@ impl<'a> Estimator<'a> {
         }
     }
 
+    /// Returns that over rows of which as many have the error that the metric is the mean of as of these.
+    pub(crate) fn error_over(&self, metric: Metric, rows: &Sample, size: f64) -> f64 {
+        match (self, rows) {
+            (Self::Regressor(it), Sample::Errors(rows)) => it.error_over(metric, rows, size),
+            _ => self.error(metric, size),
+        }
+    }
+
     /// Returns how each class was calibrated; none for a regression.
     pub(crate) fn into_calibrations(self) -> Vec<ClassCalibration> {
         match self {
@@ -106,6 +114,15 @@ impl Judged {
         }
     }
 
+    /// Returns the same of those alone that have labels.
+    pub(crate) fn expected_of_labeled(&self, rows: &[usize]) -> Sample {
+        let is_labeled = match self {
+            Self::Classified(it) => &it.is_labeled,
+            Self::Predicted(it) => &it.is_labeled,
+        };
+        self.expected(&rows.iter().copied().filter(|it| is_labeled[*it]).collect::<Vec<_>>())
+    }
+
     /// Returns those that have labels, with what came of them.
     pub(crate) fn labeled(&self, rows: &[usize]) -> Sample {
         match self {
@@ -128,6 +145,14 @@ impl Sample {
         match self {
             Self::Classes(it) => it.n_rows(),
             Self::Errors(it) => it.n_of(metric),
+        }
+    }
+
+    /// Returns whether errors of some of them do not exist.
+    pub(crate) fn lacks_errors(&self) -> bool {
+        match self {
+            Self::Classes(_) => false,
+            Self::Errors(it) => it.lacks_errors(),
         }
     }
 

@@ -167,7 +167,9 @@ pub(crate) struct Estimate {
     pub(crate) realized_error: f64,
     /// The standard error of the difference of both: that of the rows, and that of what was learned from the reference.
     pub(crate) difference_error: f64,
-    /// Whether labels gave something else than the estimate, beyond what samples differ by.
+    /// The estimate that it is held against: where some rows have no such error, that of the labeled rows alone.
+    pub(crate) compared: Option<f64>,
+    /// Whether labels gave something else than that estimate, beyond what samples differ by.
     pub(crate) is_refuted: bool,
     pub(crate) n_labeled: u64,
 }
@@ -175,7 +177,7 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// Returns whether estimate and labels differ by more than the rows do by chance.
     fn is_biased(&self) -> bool {
-        match (self.value, self.realized) {
+        match (self.compared, self.realized) {
             (Some(value), Some(realized)) => (value - realized).abs() > BAND * self.realized_error.max(self.error),
             _ => false,
         }
@@ -459,7 +461,8 @@ impl Ruler<'_> {
     /// All rows spread as those of the reference. A slice may be one whose rows vary more than all do.
     fn error(&self, metric: Metric, rows: &Sample, size: f64) -> f64 {
         let own = self.slice.iter().flat_map(|it| [rows, &it.labeled]);
-        own.filter_map(|it| it.error(metric, self.config, size)).fold(self.estimator.error(metric, size), f64::max)
+        let learned = self.estimator.error_over(metric, rows, size);
+        own.filter_map(|it| it.error(metric, self.config, size)).fold(learned, f64::max)
     }
 }
 
@@ -467,25 +470,32 @@ impl Ruler<'_> {
 struct Samples {
     expected: Sample,
     labeled: Sample,
+    /// What is expected of those that have labels; none where every row has every error.
+    expected_of_labeled: Option<Sample>,
 }
 
 impl Samples {
     fn of(judged: &Judged, rows: &[usize]) -> Self {
-        Self { expected: judged.expected(rows), labeled: judged.labeled(rows) }
+        let (expected, labeled) = (judged.expected(rows), judged.labeled(rows));
+        let expected_of_labeled = expected.lacks_errors().then(|| judged.expected_of_labeled(rows));
+        Self { expected, labeled, expected_of_labeled }
     }
 
     fn estimate(&self, ruler: &Ruler<'_>, metric: Metric, usual: &Usual) -> Estimate {
         let config = ruler.config;
         let (size, labeled_size) = (self.expected.mass().size(), self.labeled.mass().size());
+        let n_left_out = self.expected.n_rows() - self.expected.n_of(metric);
+        // With rows left out, there is no telling whether those without a label are as the others.
+        let alike = self.expected_of_labeled.as_ref().filter(|_| n_left_out > 0).unwrap_or(&self.expected);
         let error = ruler.error(metric, &self.expected, size);
-        let labeled_error = ruler.error(metric, &self.expected, labeled_size);
+        let labeled_error = ruler.error(metric, alike, labeled_size);
         // Rows that are harder than the reference vary more than it does.
-        let realized_error = labeled_error.max(self.expected.error(metric, config, labeled_size).unwrap_or(0.0));
+        let realized_error = labeled_error.max(alike.error(metric, config, labeled_size).unwrap_or(0.0));
         let learned_error = ruler.error(metric, &self.expected, ruler.learned_size);
         let difference_error = realized_error.max(error).hypot(learned_error);
         let (value, realized) = (self.expected.value(metric, config), self.labeled.value(metric, config));
-        let both = value.zip(realized);
-        let n_left_out = self.expected.n_rows() - self.expected.n_of(metric);
+        let compared = alike.value(metric, config);
+        let both = compared.zip(realized);
         Estimate {
             value,
             limits: usual.limits(config, metric, error, size),
@@ -497,9 +507,8 @@ impl Samples {
             realized,
             realized_error,
             difference_error,
-            // With rows left out, there is no telling whether those without a label are as the others.
-            is_refuted: n_left_out == 0
-                && both.is_some_and(|it| ruler.refutes(metric, it, difference_error, labeled_size)),
+            compared,
+            is_refuted: both.is_some_and(|it| ruler.refutes(metric, it, difference_error, labeled_size)),
             n_labeled: self.labeled.n_of(metric),
         }
     }

@@ -84,7 +84,7 @@ pub(crate) struct Predicted {
     realized: BTreeMap<Target, Vec<Option<f64>>>,
     weights: Vec<f64>,
     predictions: Vec<f64>,
-    is_labeled: Vec<bool>,
+    pub(crate) is_labeled: Vec<bool>,
     pub(crate) strange: Strange,
 }
 
@@ -199,6 +199,14 @@ impl Regressor {
         let (target, is_root) = Target::of(metric);
         self.errors.get(&target).map_or(f64::NAN, |it| standard_error((it.mean, it.spread), is_root, size))
     }
+
+    /// Returns the standard error of a metric over rows that are worth `size`, of which as many have its error as of these.
+    pub(crate) fn error_over(&self, metric: Metric, rows: &Sample, size: f64) -> f64 {
+        let (target, is_root) = Target::of(metric);
+        let Some(it) = self.errors.get(&target) else { return f64::NAN };
+        let share = rows.share(target).unwrap_or(it.spread.share);
+        standard_error((it.mean, Spread { share, ..it.spread }), is_root, size)
+    }
 }
 
 /// Returns the standard error of a mean of errors over rows that are worth `size`, or of its root by the delta method, `σ / (2 √mean)`.
@@ -259,6 +267,17 @@ impl Sample {
     pub(crate) fn n_of(&self, metric: Metric) -> u64 {
         let (target, _) = Target::of(metric);
         self.errors.get(&target).map_or(0, |it| it.values.len() as u64)
+    }
+
+    /// Returns whether there is an error that not all rows have.
+    pub(crate) fn lacks_errors(&self) -> bool {
+        self.errors.values().any(|it| (it.values.len() as u64) < self.n_rows)
+    }
+
+    /// Returns which share of the rows have an error, as they weigh; none where no row has.
+    fn share(&self, target: Target) -> Option<f64> {
+        let share = self.errors.get(&target)?.weights.iter().sum::<f64>() / self.mass.weight;
+        (share > 0.0).then_some(share)
     }
 
     /// Returns the standard error that rows like these have if they are worth `size`; none where the metric does not exist.

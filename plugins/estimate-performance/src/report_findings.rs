@@ -122,19 +122,25 @@ fn outside(config: &Config, it: &Assessment, side: Side, n_judged: usize, chunks
 
 fn disagreement(it: &Assessment, factor: f64, chunks: &[Judged<'_>]) -> Finding {
     let error = |chunk: &Judged<'_>| chunk.0.difference_error;
-    let difference = |chunk: &Judged<'_>| Side::Realized.of(chunk.0) - Side::Estimated.of(chunk.0);
+    let compared = |chunk: &Judged<'_>| chunk.0.compared.unwrap_or(f64::NAN);
+    let difference = |chunk: &Judged<'_>| Side::Realized.of(chunk.0) - compared(chunk);
     let distance = |chunk: &Judged<'_>| (difference(chunk) / error(chunk)).abs();
     let worst = chunks.iter().copied().max_by(|left, right| distance(left).total_cmp(&distance(right)));
     let example = worst.map_or_else(String::new, |worst| {
-        let (realized, estimated) = (Side::Realized.of(worst.0), Side::Estimated.of(worst.0));
+        let (realized, estimated) = (Side::Realized.of(worst.0), compared(&worst));
         format!(": {} and {} in chunk {}", short(realized), short(estimated), worst.1.name)
     });
+    let n_left_out: u64 = chunks.iter().map(|it| it.0.n_left_out).sum();
+    let left_out = match n_left_out {
+        0 => String::new(),
+        n => format!("; of these chunks, {n} rows without such an error are left out"),
+    };
     let message = format!(
-        "realized and estimated `{}` differ by more than {factor:.1} standard errors in {} chunks{example}",
+        "realized and estimated `{}` differ by more than {factor:.1} standard errors in {} chunks{example}{left_out}",
         it.metric.name(),
         chunks.len(),
     );
-    Finding::new("MW-P005", Severity::Warning, it.metric.name(), message)
+    let finding = Finding::new("MW-P005", Severity::Warning, it.metric.name(), message)
         .advice("look for a change of what the labels mean, and do not rely on the estimates of chunks without labels")
         .evidence("chunks", names(chunks))
         .evidence("n_chunks", chunks.len() as u64)
@@ -145,7 +151,8 @@ fn disagreement(it: &Assessment, factor: f64, chunks: &[Judged<'_>]) -> Finding 
         .evidence(
             "standard_errors",
             chunks.iter().take(MAX_CHUNKS).map(|it| float::to_value(error(it))).collect::<Vec<_>>(),
-        )
+        );
+    if n_left_out > 0 { finding.evidence("n_left_out", n_left_out) } else { finding }
 }
 
 fn badly_calibrated(config: &Config, evaluation: &Evaluation) -> Vec<Finding> {

@@ -830,6 +830,37 @@ fn errors_that_do_not_exist_are_expected_of_no_row() {
     assert!(!codes(&report).iter().any(|it| it.0 == "MW-P005"), "{:?}", codes(&report));
 }
 
+/// Predictions that are off by `size` of a normal number, of which one in `each` has a label of 0.
+fn with_zeros(seed: u64, size: f64, each: usize) -> RecordBatch {
+    let mut random = Random(seed);
+    let predicted: Vec<f64> = (0..6000).map(|_| 20.0 + 3.0 * random.normal()).collect();
+    let label = |(row, it): (usize, &f64)| if row % each == 0 { 0.0 } else { it + size * random.normal() };
+    let labels: Vec<f64> = predicted.iter().enumerate().map(label).collect();
+    batch(vec![("predicted", Use::Feature, numbers(predicted)), ("label", Use::Label, numbers(labels))])
+}
+
+#[test]
+fn labels_refute_an_estimate_also_where_some_rows_have_no_such_error() {
+    let mut config = regression();
+    config["metrics"] = json!(["mape"]);
+    let reference = with_zeros(1, 1.0, 50);
+    // No chunk is without a label of 0, and the last kind has them in half of its rows.
+    for each in [50, 2] {
+        let report = run(&config, &reference, &with_zeros(2, 1.5, each));
+        let found = finding(&report, "MW-P005", "mape");
+        let n_left_out = 6000 / each;
+        assert_eq!(found.evidence["n_left_out"], n_left_out, "{}", found.message);
+        let expected = format!("; of these chunks, {n_left_out} rows without such an error are left out");
+        assert!(found.message.ends_with(&expected), "{}", found.message);
+        let difference = found.evidence["differences"][0].as_f64().unwrap();
+        assert!((difference - 0.02).abs() < 0.01, "{difference}");
+        for seed in 3..13 {
+            let report = run(&config, &reference, &with_zeros(seed, 1.0, each));
+            assert_eq!(codes(&report), [("", ""); 0], "{seed}");
+        }
+    }
+}
+
 #[test]
 fn the_suite_is_kept() {
     let registry = estimate_performance::registry();

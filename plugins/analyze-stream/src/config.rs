@@ -48,7 +48,8 @@ pub struct Config {
     /// Whether columns, predictions and losses are first reduced by the mean and divided by the standard deviation of their first values,
     /// so that a detector's settings mean the same for each. An outlier hides nothing: of the first values, those beyond ten median absolute
     /// deviations count for that many, and then each value for ten standard deviations at most; `clipped_share` says how many were beyond. Where
-    /// the values lie beyond half of that after a change, they are the first values of a new scale. Errors, and what `ddm`, `eddm`, `hddm-a`
+    /// more than half of the first values are the same, the others say how far that is, by their own distances from it. Where
+    /// the values lie beyond half of that after a change, or most were the same, they are the first values of a new scale. Errors, and what `ddm`, `eddm`, `hddm-a`
     /// and `hddm-w` watch, stay as they are.
     pub standardize: bool,
     /// How many values that mean and standard deviation are taken from; more, as long as these are all the same. `cusum` takes as many again

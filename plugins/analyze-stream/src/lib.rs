@@ -28,8 +28,10 @@
 //!
 //! # Outliers
 //! Standardized values count for ten deviations at most, and so do those of which the scale is made, so that a single value of 1e9 neither
-//! makes a scale in which nothing else moves nor outweighs all others. What is cut off is counted. After a change to where values would be cut
-//! off, the scale and the detector begin anew, as `cusum` does after each change. Detectors see no values while these wait to make a scale.
+//! makes a scale in which nothing else moves nor outweighs all others. What is cut off is counted. Of a column of which 99 % are one value, each
+//! other one is ten deviations off; where more than half of the first values are the same, a value counts up to ten deviations of the others
+//! from that one. After a change to where values would be cut off, and where most were the same, the scale and the detector begin anew, as
+//! `cusum` does after each change; where the new values are too great for a scale, the one from before stays. Detectors see no values while these wait to make a scale.
 //! Where the scale is off (`standardize = false`), detectors see what is there, as those of other tools do.
 //!
 //! # What is no value

@@ -16,7 +16,7 @@ use crate::{
     level::Level,
     picture::Picture,
     rows::{Key, Subject},
-    scale::{MOST, Scale},
+    scale::Scale,
     warm_up::WarmUp,
 };
 
@@ -69,7 +69,8 @@ pub(crate) struct Track {
 enum Scaling {
     /// As they are.
     Raw,
-    WarmUp(WarmUp),
+    /// By the first values, and until these are known by none, or by that from before the last change.
+    WarmUp(WarmUp, Option<Scale>),
     Known(Scale),
     /// The first values are too great to be squared.
     TooGreat,
@@ -92,7 +93,7 @@ impl Track {
             n_infinite: 0,
             n_ones: 0,
             misfit: None,
-            scaling: if is_standardized { Scaling::WarmUp(WarmUp::default()) } else { Scaling::Raw },
+            scaling: if is_standardized { Scaling::WarmUp(WarmUp::default(), None) } else { Scaling::Raw },
             detector: rules.settings.start(),
             n_seen: 0,
             n_warnings: 0,
@@ -134,7 +135,7 @@ impl Track {
                 let scale = *scale;
                 self.decide(rules, Some(scale), value, row, mark);
             }
-            Scaling::WarmUp(it) => {
+            Scaling::WarmUp(it, _) => {
                 if it.push(rules.config.warm_up, value, row, mark) {
                     self.end_warm_up(rules);
                 }
@@ -145,13 +146,12 @@ impl Track {
 
     /// Shows the values that wait to the detector.
     fn end_warm_up(&mut self, rules: &Rules) {
-        let Scaling::WarmUp(first) = &mut self.scaling else { return };
-        let first = std::mem::take(first);
+        let Scaling::WarmUp(first, before) = &mut self.scaling else { return };
+        let (first, before) = (std::mem::take(first), *before);
         // What was found before stands, whatever comes later.
-        self.scaling = match first.scale() {
-            Ok(it) => Scaling::Known(it),
-            Err(_) if self.n_changes > 0 => Scaling::Known(Scale { mean: 0.0, deviation: 1.0 }),
-            Err(_) => Scaling::TooGreat,
+        self.scaling = match (first.scale(), before) {
+            (Ok(it), _) | (Err(_), Some(it)) => Scaling::Known(it),
+            (Err(_), None) => Scaling::TooGreat,
         };
         for (value, mark) in first.values() {
             // One of them may be a change, from which on the others wait again.
@@ -182,9 +182,8 @@ impl Track {
         let Some(scale) = scale else { return };
         // One that knows a mean alone would report values of another mean for ever.
         let needs_mean = matches!(rules.settings, Settings::Cusum(_));
-        // What lies near to where values are cut off cannot be seen to rise.
-        if needs_mean || scale.apply(self.history.clipped_mean()).abs() > MOST / 2.0 {
-            self.scaling = Scaling::WarmUp(WarmUp::default());
+        if needs_mean || scale.is_of_few() || scale.is_at_end(self.history.clipped_mean()) {
+            self.scaling = Scaling::WarmUp(WarmUp::default(), Some(scale));
             self.detector = rules.settings.start();
         }
     }
@@ -226,7 +225,7 @@ impl Track {
             self.end_warm_up(rules);
         }
         // After a change the detector waits for as many values as it asked for: what comes later changes nothing of what was said.
-        if let Scaling::WarmUp(waiting) = &self.scaling {
+        if let Scaling::WarmUp(waiting, _) = &self.scaling {
             for (value, mark) in waiting.values() {
                 self.history.push(value, value, mark.row);
                 self.picture.push(value);
@@ -269,14 +268,14 @@ impl Track {
         // No value is NaN.
         writer.f64(self.misfit.unwrap_or(f64::NAN));
         match &self.scaling {
-            Scaling::WarmUp(it) => {
-                writer.u8(0);
+            Scaling::WarmUp(it, before) => {
+                writer.u8(if before.is_some() { 4 } else { 0 });
                 it.write(writer);
+                before.iter().for_each(|it| it.write(writer));
             }
             Scaling::Known(it) => {
                 writer.u8(1);
-                writer.f64(it.mean);
-                writer.f64(it.deviation);
+                it.write(writer);
             }
             Scaling::TooGreat => writer.u8(2),
             Scaling::Raw => writer.u8(3),
@@ -298,14 +297,11 @@ impl Track {
         let [n, n_missing, n_infinite, n_ones, n_seen, n_warnings, n_changes, last_found, n_clipped] = counts;
         let misfit = Some(reader.f64()?).filter(|it| !it.is_nan());
         let scaling = match reader.u8()? {
-            0 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?),
-            1 => {
-                let scale = Scale { mean: reader.f64()?, deviation: reader.f64()? };
-                let is_one = scale.mean.is_finite() && scale.deviation.is_finite() && scale.deviation > 0.0;
-                is_one.then_some(Scaling::Known(scale)).ok_or_else(|| damaged("a scale is none"))?
-            }
+            0 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?, None),
+            1 => Scaling::Known(Scale::read(reader)?),
             2 => Scaling::TooGreat,
             3 => Scaling::Raw,
+            4 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?, Some(Scale::read(reader)?)),
             _ => return Err(damaged("a stream has no such scale")),
         };
         let mut detector = rules.settings.start();

@@ -86,6 +86,7 @@ impl WarmUp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scale::MOST;
 
     fn pushed(values: &[f64]) -> (WarmUp, usize) {
         let mut res = WarmUp::default();
@@ -98,9 +99,10 @@ mod tests {
     #[test]
     fn the_first_values_make_the_scale_and_more_where_they_do_not_vary() {
         let (first, n) = pushed(&[1.0, 2.0, 3.0, 900.0]);
-        assert_eq!((n, first.scale()), (3, Ok(Scale { mean: 2.0, deviation: 1.0 })));
+        assert_eq!((n, first.scale()), (3, Ok(Scale { mean: 2.0, deviation: 1.0, most: MOST })));
         let (more, n) = pushed(&[5.0, 5.0, 5.0, 5.0, 10.0, 900.0]);
-        assert_eq!((n, more.scale()), (5, Ok(Scale { mean: 6.0, deviation: 5f64.sqrt() })));
+        let scale = more.scale().unwrap();
+        assert_eq!((n, scale.mean, scale.deviation), (5, 6.0, 5f64.sqrt()));
         let rows: Vec<u64> = more.values().map(|it| it.1.row).collect();
         assert_eq!(rows, [0, 1, 2, 3, 4]);
         let (same, _) = pushed(&[5.0; 9]);

@@ -130,6 +130,48 @@ fn changes_beyond_what_is_cut_off_are_seen() {
     }
 }
 
+/// Numbers of which 99 in 100 are 0, and the others are about the level of their 10,000 rows.
+fn seldom(levels: &[f64]) -> Vec<f64> {
+    let amounts = |(level, seed): (&f64, u64)| {
+        let sizes = normals(seed, 10_000, 10.0).into_iter().enumerate();
+        let amount = |(row, it): (usize, f64)| if row * 7919 % 100 == 37 { level * it / 10.0 } else { 0.0 };
+        sizes.map(amount).collect::<Vec<_>>()
+    };
+    levels.iter().zip(80..).flat_map(amounts).collect()
+}
+
+#[test]
+fn changes_of_what_is_seldom_are_seen() {
+    for detector in ["adwin", "page-hinkley"] {
+        for row in [None, Some(300)] {
+            let mut values = seldom(&[10.0, 100.0, 10_000.0]);
+            row.into_iter().for_each(|it: usize| values[it] = 1e9);
+            let report = run(&json!({ "detector": detector }), &of(values));
+            let found = rows_of_changes(&report);
+            for place in [10_000, 20_000] {
+                let is_found = found.iter().any(|it| (place..place + 3_000).contains(it));
+                assert!(is_found, "{detector}, {row:?}, {place}: {found:?}");
+            }
+        }
+        let quiet = run(&json!({ "detector": detector }), &of(seldom(&[10.0, 10.0, 10.0])));
+        assert_eq!(metric(&quiet, "clipped_share", "x").unwrap().value, 0.0);
+        if detector == "adwin" {
+            assert_eq!(rows_of_changes(&quiet), [0; 0]);
+        }
+    }
+}
+
+#[test]
+fn values_too_great_for_a_scale_leave_the_one_before() {
+    let usual = |seed: u64| normals(seed, 2_000, 0.0).into_iter().map(|it| 1e6 + 1e-3 * it);
+    let great = normals(91, 1_000, 0.0).into_iter().map(|it| 1e200 * (1.0 + 0.01 * it));
+    let values: Vec<f64> = usual(90).chain(great).chain(usual(92)).collect();
+    let found = rows_of_changes(&run(&json!({}), &of(values)));
+    for place in [2_000, 3_000] {
+        assert!(found.iter().any(|it| (place..place + 200).contains(it)), "{place}: {found:?}");
+    }
+}
+
 #[test]
 fn one_step_is_one_change_of_cusum() {
     // A mean of 500 values is near enough for a slack of half a deviation.

@@ -5,12 +5,12 @@ use modelwatch_sdk::{
     report::{Figure, FigureData, Series},
 };
 
-use crate::config::Config;
+use crate::{config::Config, uncompared::compared};
 
 /// Returns the table of the nodes that differ most and the picture of all, in the order in which they run.
 pub(crate) fn nodes(config: &Config, comparison: &NodeComparison) -> Vec<Figure> {
     let compared: Vec<(usize, &NodeDifference, &Counterpart)> =
-        comparison.nodes.iter().enumerate().filter_map(|(at, it)| Some((at, it, it.counterpart.as_ref()?))).collect();
+        comparison.nodes.iter().enumerate().filter_map(|(at, it)| Some((at, it, compared(it)?))).collect();
     if compared.is_empty() {
         return Vec::new();
     }

@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::nodes::{Counterpart, Difference, NodeComparison, NodeDifference};
 
-use crate::config::Config;
+use crate::{config::Config, uncompared::compared};
 
 /// Returns the share of elements that are beyond the tolerances; NaN without elements.
 pub(crate) fn mismatch_share(it: &Difference) -> f64 {
@@ -38,7 +38,7 @@ pub(crate) struct Where<'a> {
     pub(crate) first_beyond: Option<(&'a NodeDifference, &'a Counterpart)>,
     /// The nodes up to that one which are farthest off by themselves, the farthest first.
     pub(crate) contributors: Vec<(&'a NodeDifference, &'a Counterpart)>,
-    /// Nodes with a counterpart.
+    /// Nodes that were compared with a counterpart.
     pub(crate) n_compared: u64,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Where<'a> {
     pub(crate) fn new(config: &Config, comparison: &'a NodeComparison) -> Self {
         let mut res = Self::default();
         for node in &comparison.nodes {
-            let Some(counterpart) = &node.counterpart else { continue };
+            let Some(counterpart) = compared(node) else { continue };
             res.n_compared += 1;
             if !does_the_same(config, counterpart) {
                 res.culprits.push((node, counterpart));
@@ -63,8 +63,8 @@ impl<'a> Where<'a> {
 
     /// Looks for where errors have added up beyond the limits.
     fn add_up(&mut self, config: &Config, comparison: &'a NodeComparison) {
-        // What comes after a node without a counterpart may be its doing.
-        let compared = comparison.nodes.iter().map_while(|it| Some((it, it.counterpart.as_ref()?)));
+        // What comes after a node that was not compared may be its doing.
+        let compared = comparison.nodes.iter().map_while(|it| Some((it, compared(it)?)));
         let Some(at) = compared.clone().position(|it| !agrees(config, &it.1.cumulative)) else { return };
         self.contributors = compared.clone().take(at + 1).filter(|it| it.1.isolated.relative_norm > 0.0).collect();
         self.contributors.sort_by(|a, b| b.1.isolated.relative_norm.total_cmp(&a.1.isolated.relative_norm));

@@ -34,6 +34,7 @@ mod probe;
 mod random;
 mod ranges;
 mod report;
+mod uncompared;
 
 pub use crate::{
     config::{Config, Inputs},

@@ -10,15 +10,16 @@ use crate::{
     config::Config,
     figures,
     judge::{self, Where},
-    outputs,
+    outputs, uncompared,
 };
 
 /// Returns the metrics that there can be.
 pub(crate) fn known() -> impl Iterator<Item = KnownMetric> {
     let of_outputs =
         ["max_abs_error", "relative_norm", "mismatch_share", outputs::NAN_IN_BOTH, outputs::INFINITE_IN_BOTH];
-    let of_models = ["unmatched_outputs", "nodes", "nodes_without_counterpart", "nodes_that_differ"];
-    KnownMetric::all(of_outputs, &["output"]).chain(KnownMetric::all(of_models, &[]))
+    KnownMetric::all(of_outputs, &["output"])
+        .chain(KnownMetric::all([uncompared::OF_NODE], &["node"]))
+        .chain(KnownMetric::all(["unmatched_outputs"].into_iter().chain(uncompared::COUNTS), &[]))
 }
 
 /// Returns what is said of no rows at all.
@@ -39,22 +40,16 @@ pub(crate) fn report(config: &Config, comparison: &NodeComparison) -> Report {
     }
     outputs::unmatched(&mut res, comparison);
     if let Some(why) = &comparison.obstacle {
-        res.gaps.push(Gap::new("nodes", why.clone()));
+        uncompared::all(&mut res, why);
         return res;
     }
     let found = Where::new(config, comparison);
     let n = comparison.nodes.len() as u64;
-    let counts = [
-        ("nodes", n),
-        ("nodes_without_counterpart", n - found.n_compared),
-        ("nodes_that_differ", found.culprits.len() as u64),
-    ];
+    let n_unmatched = comparison.nodes.iter().filter(|it| it.counterpart.is_none()).count() as u64;
+    let counts = uncompared::COUNTS.into_iter().zip([n, n_unmatched, found.culprits.len() as u64]);
     res.metrics.extend(counts.map(|(name, value)| Metric::new(name, value as f64).n(comparison.rows)));
-    match n - found.n_compared {
-        0 => {}
-        it if it == n => res.gaps.push(Gap::new("nodes", "no node has a counterpart: only the outputs were compared")),
-        it => res.gaps.push(Gap::new("nodes", format!("{it} of {n} nodes have no counterpart, and were not compared"))),
-    }
+    uncompared::each(&mut res, comparison);
+    uncompared::gaps(&mut res, n, found.n_compared, n_unmatched);
     findings(&mut res, comparison, &found, all_agree);
     res.figures.extend(figures::nodes(config, comparison));
     res

@@ -284,6 +284,42 @@ fn not_finite(broken: Difference, word: &str, metric: &str, option: &str) {
 
 /// tract's own comparison counts a node without a counterpart as one that passed.
 #[test]
+fn each_node_is_measured_or_said_not_to_be() {
+    let unpaired = |at: usize| NodeDifference { name: format!("fused {at:02}"), ..NodeDifference::default() };
+    let mut comparison = parted();
+    comparison.nodes.extend((0..23).map(unpaired));
+    comparison.nodes.push(node("word", Difference::default(), Difference::default()));
+    let report = run(json!({}), comparison);
+    let of: Vec<_> = report.metrics.iter().filter(|it| it.name == "isolated_relative_norm").collect();
+    let measured: Vec<_> = of.iter().filter(|it| it.n > 0).map(|it| (&*it.labels["node"], it.value)).collect();
+    assert_eq!(measured, [("first", 1e-7), ("second", 0.2), ("third", 1e-7)]);
+    let unmeasured: Vec<_> =
+        of.iter().filter(|it| it.n == 0).map(|it| (&*it.labels["node"], it.unfit.as_deref())).collect();
+    assert_eq!(unmeasured.len(), 22);
+    let unmatched = Some("it has no counterpart in the baseline");
+    assert_eq!(unmeasured[0], ("word", Some("it gives no numbers that could be compared")));
+    assert_eq!((unmeasured[1], unmeasured[2]), (("quantize", unmatched), ("fused 00", unmatched)));
+    assert_eq!(unmeasured[21], ("4 other nodes", unmatched));
+    assert!(of.iter().filter(|it| it.n == 0).all(|it| it.value.is_nan()));
+    let whys: Vec<_> = report.gaps.iter().map(|it| &*it.why).collect();
+    let expected = [
+        "24 of 28 nodes have no counterpart, and were not compared",
+        "1 of 28 nodes give no numbers that could be compared",
+    ];
+    assert_eq!(whys, expected);
+}
+
+#[test]
+fn nodes_that_cannot_be_run_are_not_measured() {
+    let obstacle = Some("`y` (Loop) cannot be run by itself".to_owned());
+    let report = run(json!({}), NodeComparison { nodes: vec![], obstacle: obstacle.clone(), ..parted() });
+    for name in ["nodes", "nodes_without_counterpart", "nodes_that_differ"] {
+        let it = report.metrics.iter().find(|it| it.name == name).unwrap();
+        assert!(it.n == 0 && it.value.is_nan() && it.unfit == obstacle, "{it:?}");
+    }
+}
+
+#[test]
 fn nodes_without_counterparts_do_not_count_as_compared() {
     let unpaired =
         |name: &str| NodeDifference { counterpart: None, ..node(name, Difference::default(), Difference::default()) };

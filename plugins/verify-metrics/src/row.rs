@@ -113,6 +113,20 @@ impl Layout {
         is_plain && self.positive.is_some() && matches!(&self.models[..], [it] if it.is_scored)
     }
 
+    /// Returns whether it is not known yet which classes there are, as no row has a label.
+    pub(crate) fn lacks_classes(&self) -> bool {
+        self.sums.as_ref().is_some_and(|it| it.kind == Kind::Segmentation && it.classes.is_empty())
+    }
+
+    /// Returns whether the other is the same, whatever the classes of sums.
+    pub(crate) fn is_but_for_classes(&self, other: &Self) -> bool {
+        let mut res = self.clone();
+        if let (Some(it), Some(other)) = (&mut res.sums, &other.sums) {
+            it.classes.clone_from(&other.classes);
+        }
+        res == *other
+    }
+
     /// Returns whether rows are documents that are to be joined to queries.
     pub(crate) fn is_of_documents(&self) -> bool {
         self.sums.as_ref().is_some_and(|it| it.kind == Kind::Documents)

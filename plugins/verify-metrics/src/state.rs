@@ -88,6 +88,9 @@ impl State {
         match &self.head.layout {
             None => self.head.layout = Some(layout.clone()),
             Some(it) if it == layout => {}
+            // No row has a label so far, or none of those that come has.
+            Some(it) if it.lacks_classes() && it.is_but_for_classes(layout) => self.head.layout = Some(layout.clone()),
+            Some(it) if layout.lacks_classes() && it.is_but_for_classes(layout) => {}
             Some(it) => {
                 return Err(Error::input(format!(
                     "batches of different shape: outputs, classes, weights or slice columns changed from {} to {}",
@@ -132,6 +135,7 @@ impl State {
         let Some(layout) = other.head.layout.take() else { return Ok(()) };
         self.settle();
         self.set_layout(&layout)?;
+        let layout = self.head.layout.clone().unwrap_or(layout);
         self.head.n_rows += other.head.n_rows;
         self.head.n_unlabeled += other.head.n_unlabeled;
         for (model, n_read) in other.head.n_read.into_iter().enumerate() {
@@ -294,6 +298,9 @@ impl State {
         if let Some(layout) = &head.layout {
             if !layout.is_valid() {
                 return Err(damaged("its layout is not one"));
+            }
+            if layout.lacks_classes() && (!body.is_empty() || head.totals.is_some()) {
+                return Err(damaged("it has rows without classes"));
             }
             if layout.is_of_grid() && head.totals.is_some() {
                 return Err(damaged("it has sums in place of counts"));

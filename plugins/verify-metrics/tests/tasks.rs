@@ -421,6 +421,28 @@ fn labels_in_lists_of_one_length_are_read() {
 }
 
 #[test]
+fn images_without_labels_do_not_say_how_many_classes_there_are() {
+    let of = |labels: &[Option<[i64; 2]>]| {
+        let lists = labels.iter().map(|it| it.map(|it| it.map(Some)));
+        let labels: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
+        let scores = random(6 * labels.len(), 4);
+        Table::default().with("mask", &[Use::Label], labels).candidate(&scores, 6)
+    };
+    let options = json!({"task": "segmentation", "max_unlabeled_share": 0.9});
+    let labels = [None, None, Some([0, 2]), None, Some([1, 1]), Some([2, 0]), None, None];
+    let whole = run(&options, &of(&labels));
+    assert!(value(&whole, "pixel_accuracy", &[]).is_finite() && whole.gaps.iter().any(|it| it.what == "5 of 8 rows"));
+    assert!(find(&whole, MetricRole::Candidate, "iou", &[("class", "2")]).is_some());
+    let whole = serde_json::to_string(&whole).unwrap();
+    for (partitions, step) in [(1, 1), (4, 2), (8, 1), (2, 3)] {
+        let cut = run_cut(&options, &of(&labels).batch(), partitions, step);
+        assert_eq!(serde_json::to_string(&cut).unwrap(), whole, "{partitions} partitions, batches of {step}");
+    }
+    let none = run(&options, &of(&[None, None]));
+    assert_eq!((none.metrics.len(), &*none.gaps[0].why), (0, "none of 2 rows has a usable label"));
+}
+
+#[test]
 fn one_text_for_all_is_a_finding() {
     let report = |labels: &[&str], predicted: &[&str]| {
         let some = |it: &[&str]| (0..40).map(|at| it[at % it.len()].to_owned()).collect::<Vec<_>>();

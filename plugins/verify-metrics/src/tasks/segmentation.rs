@@ -5,7 +5,7 @@
 
 use modelwatch_sdk::{
     Error, RecordBatch, Result,
-    arrow::array::ArrayRef,
+    arrow::array::{Array, ArrayRef},
     rows::{self, Use},
 };
 
@@ -22,13 +22,17 @@ const MAX_CLASSES: usize = 256;
 /// The words are, for each class, the pixels that have it as label and prediction, as prediction alone, as label alone.
 pub(crate) struct Segmentation;
 
-/// Returns the names of the classes: those that are listed, else one per score of a pixel.
+/// Returns the names of the classes: those that are listed, else one per score of a pixel; none where no row has a label, as lists of which
+/// none is there have no length.
 pub(crate) fn classes(settings: &Settings, batch: &RecordBatch, output: &ArrayRef) -> Result<Vec<String>> {
     if let Some(classes) = &settings.classes {
         return Ok(classes.clone());
     }
     let (_, label) =
         rows::columns(batch, Use::Label).next().ok_or_else(|| Error::input("the rows have no label column"))?;
+    if label.null_count() == label.len() {
+        return Ok(Vec::new());
+    }
     let (pixels, values) = (rows::numbers(label.as_ref())?.width, rows::numbers(output.as_ref())?.width);
     let n = if pixels > 0 && values % pixels == 0 { values / pixels } else { 0 };
     if (2..=MAX_CLASSES).contains(&n) {

@@ -160,7 +160,7 @@ pub(crate) fn evaluate(
     gaps::find(&evaluation, state, &mut report);
     gaps::missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
     evaluation.overall(&mut report);
-    evaluation.per_slice(&mut report);
+    evaluation.per_slice(&mut report)?;
     evaluation.worst_slices(&mut report);
     trivial::compare(&evaluation, &mut report);
     let gap = training.map(|it| training::Gap::of(it, &evaluation));
@@ -570,7 +570,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn per_slice(&self, report: &mut Report) {
+    fn per_slice(&self, report: &mut Report) -> Result<()> {
         for slice in &self.slices {
             let Slice { name, tally, unfit, .. } = slice;
             if let Some(why) = unfit {
@@ -609,7 +609,7 @@ impl<'a> Evaluation<'a> {
                 }
             }
         }
-        slice_areas::report(self, report);
+        slice_areas::report(self, report)
     }
 
     /// Reports the worst slice of each metric, among those with enough rows, under the label `worst_slice`. Its

@@ -10,7 +10,7 @@ use crate::{
     config::{Method, Settings, quoted},
     evaluate::{Evaluation, Slice},
     magnitudes::RELATIVE_ERROR,
-    measure::{self, Measure},
+    measure::{self, MAX_CURVES, Measure},
     row::{Layout, MAX_RANKED_CLASSES},
     score_bins::N_BINS,
     slice_areas,
@@ -36,8 +36,12 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     if evaluation.tally().all.weight == 0.0 {
         gap("all metrics".to_owned(), format!("the weights of {} rows are all 0", evaluation.tally().all.n));
     }
-    if evaluation.layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Detection) && !evaluation.slices.is_empty() {
-        gap("the slices".to_owned(), "detections have no metrics of slices".to_owned());
+    if let Some(sums) = &evaluation.layout.sums
+        && sums.kind == Kind::Detection
+        && sums.classes.len() > MAX_CURVES
+        && !evaluation.slices.is_empty()
+    {
+        gap("ap of single classes in slices".to_owned(), format!("there are more than {MAX_CURVES} classes"));
     }
     if !evaluation.is_complete {
         budget(evaluation, &mut gap);

@@ -38,7 +38,7 @@
 //! `multi-label`, `ranking`, `sequences`, `segmentation` and `detection` are modules of `tasks`: each says what it
 //! keeps of a row, what that adds to sums, and what its metrics are of the sums; slices, baseline,
 //! weights and bootstrap come with that. Of a ranking, the rows of a query count as one.
-//! The metrics of detections are of all boxes in the order of their scores, and have no slices.
+//! The metrics of detections are of all boxes in the order of their scores, in each slice of the boxes of its images.
 //!
 //! # Memory
 //! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all

@@ -311,6 +311,10 @@ pub(crate) fn per_slice_of_ranks(layout: &Layout) -> Vec<Measure> {
             let metrics = sums.metrics().into_iter().filter(|it| !matches!(it.of, SumOf::Class(_)));
             metrics.map(|it| Measure::Summed(sums.kind, it)).filter(|it| it.is_ranked()).collect()
         }
+        Some(sums) if sums.kind == Kind::Detection => {
+            let is_told = |it: &SumMetric| !matches!(it.of, SumOf::Class(_)) || sums.classes.len() <= MAX_CURVES;
+            sums.metrics().into_iter().filter(is_told).map(|it| Measure::Summed(sums.kind, it)).collect()
+        }
         None if layout.positive.is_some() => vec![Measure::RocAuc(Areas::One)],
         None if !layout.ranked_classes().is_empty() => {
             let n_classes = if layout.classes.len() <= MAX_CURVES { layout.classes.len() } else { 0 };

@@ -1,10 +1,11 @@
-//! The metrics of ranks of each slice: areas under the ROC curve of classes, and of sets of labels those under the precision-recall curve, too.
+//! The metrics of ranks of each slice: areas under the ROC curve of classes, of sets of labels those under the precision-recall curve, too, and
+//! those of detections, whose intervals are of replicates of the slice's rows.
 //!
 //! They are of the kept rows: all of them up to the budget, and beyond it a sample, of which `n` and the interval are then. A gap says for each
 //! metric in which slice it can be the furthest off.
 
 use modelwatch_sdk::{
-    Report,
+    Report, Result,
     report::{Gap, MetricRole},
 };
 
@@ -17,6 +18,7 @@ use crate::{
     measure::{self, Areas, Measure},
     row::Layout,
     sampling,
+    summed::{Kind, SumMetric, SumOf},
 };
 
 /// Returns whether slices have such metrics.
@@ -47,14 +49,17 @@ impl OfSample<'_> {
 }
 
 /// Adds them to the report, and of each the slice in which it can be the furthest off.
-pub(crate) fn report(evaluation: &Evaluation<'_>, report: &mut Report) {
+///
+/// # Errors
+/// When the host asks for an end.
+pub(crate) fn report(evaluation: &Evaluation<'_>, report: &mut Report) -> Result<()> {
     let measures = measures(evaluation);
     if measures.is_empty() {
-        return;
+        return Ok(());
     }
     let mut found = Vec::new();
     for slice in &evaluation.slices {
-        found.extend(of_slice(evaluation, &measures, slice, report));
+        found.extend(of_slice(evaluation, &measures, slice, report)?);
     }
     for &measure in &measures {
         let of_measure = found.iter().filter(|it| it.measure == measure);
@@ -70,6 +75,7 @@ pub(crate) fn report(evaluation: &Evaluation<'_>, report: &mut Report) {
             .gaps
             .push(Gap::new(gaps::address_of(measure.name(), &labels), gaps::with_error(why, it.bounds, it.value)));
     }
+    Ok(())
 }
 
 /// Adds those of a slice to the report, and returns which of them are of a sample.
@@ -78,12 +84,15 @@ fn of_slice<'s>(
     measures: &[Measure],
     slice: &'s Slice,
     report: &mut Report,
-) -> Vec<OfSample<'s>> {
+) -> Result<Vec<OfSample<'s>>> {
     let layout = evaluation.layout;
     let mut res = Vec::new();
     let rows = evaluation.rows_of(slice);
     let areas = AreaVariances::new(&rows, layout, rows.n());
     let masses = rows.masses();
+    let is_of_boxes = layout.sums.as_ref().is_some_and(|it| it.kind == Kind::Detection);
+    let replicated: &[Measure] = if is_of_boxes { measures } else { &[] };
+    let replicates = rows.replicates(replicated, slice.tally.all.n, evaluation.settings, evaluation.host)?;
     let values: Vec<Vec<f64>> = (0..layout.models.len())
         .map(|it| match slice.tally.models[it].unusable {
             0 => rows.ranked_values(measures, it, &masses),
@@ -106,7 +115,10 @@ fn of_slice<'s>(
             [MetricRole::Candidate, MetricRole::Baseline].into_iter().enumerate().filter(|it| has[it.0])
         {
             let value = values[model][nth];
-            let interval = areas.interval(measure, value, model, level);
+            let interval = match is_of_boxes {
+                true => replicates.of_model(nth, model, value, level).filter(|it| it.low <= value && value <= it.high),
+                false => areas.interval(measure, value, model, level),
+            };
             let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
             let sampled = bounds.map(|it| it.models[model]);
             let interval = interval.and_then(|it| sampled.map_or(Some(it), |of| of.cover(it, measure.range())));
@@ -117,7 +129,11 @@ fn of_slice<'s>(
             let certain = evaluation.of_one_model(&slice.tally, difference, level);
             let sampled = bounds.map(|it| it.difference).filter(|_| certain.is_none());
             let estimated = || {
-                let found = areas.difference(measure, [values[0][nth], values[1][nth]], level)?;
+                let found = match is_of_boxes {
+                    true => replicates.compared(nth, difference, |it| it[0] - it[1], level),
+                    false => areas.difference(measure, [values[0][nth], values[1][nth]], level),
+                };
+                let found = found.filter(intervals::has_width)?;
                 sampled.map_or(Some(found), |it| it.cover(found, evaluate::of_differences(measure)))
             };
             let interval = certain.or_else(estimated);
@@ -128,12 +144,20 @@ fn of_slice<'s>(
             res.push(OfSample { measure, slice: &slice.name, value: values[0][nth], bounds, n });
         }
     }
-    res
+    Ok(res)
 }
 
 /// Returns why there is no such metric of a class where all rows or none are of it.
 fn without_class(measure: Measure, layout: &Layout, slice: &Slice, rows: &Rows<'_>) -> Option<String> {
-    let Measure::RocAuc(Areas::Rest(class)) = measure else { return None };
+    let class = match measure {
+        Measure::RocAuc(Areas::Rest(class)) => class,
+        Measure::Summed(Kind::Detection, SumMetric { of: SumOf::Class(class), .. }) => {
+            let has_object = rows.iter().any(|(words, _)| rows.sides(words, class, 0)[0] > 0.0);
+            let name = &layout.sums.as_ref()?.classes[class];
+            return (!has_object).then(|| format!("none of its objects is of class `{name}`"));
+        }
+        _ => return None,
+    };
     let (n, n_all, n_kept) = (slice.tally.truth[class].n, slice.tally.all.n, rows.positives(class));
     let which = if n == 0 {
         "none of its rows"

@@ -163,7 +163,8 @@ fn tasks_depend_neither_on_batches_nor_on_partitions() {
     let whole = run(&options, &images);
     assert!((1e-4..0.9).contains(&value(&whole, "map", &[])));
     assert!(find(&whole, MetricRole::Candidate, "map", &[]).unwrap().interval.is_some());
-    assert!(whole.gaps.iter().any(|it| it.what == "the slices"));
+    let of_slice = find(&whole, MetricRole::Candidate, "map", &[("slice", "hand=left")]).unwrap();
+    assert!(of_slice.n == 20 && of_slice.interval.is_some_and(|it| it.low <= of_slice.value && of_slice.value <= it.high));
     let cut = run_cut(&options, &images.batch(), 5, 3);
     assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&whole).unwrap());
     for (options, table) in tables {
@@ -274,6 +275,55 @@ fn boxes_are_found_up_to_a_threshold() {
     let report = run(&options, &detected(0.0, f64::NAN));
     assert!(value(&report, "map", &[]).is_nan());
     assert_eq!(codes(&report), ["MW-M001"]);
+}
+
+/// As COCO defines them over the images of a slice alone.
+#[test]
+fn boxes_are_found_in_slices_and_in_classes_of_these() {
+    let options = json!({"task": "detection", "classes": ["cat", "dog"], "min_slice_size": 10});
+    let (n, mut objects, mut found, mut days) = (60, Vec::new(), Vec::new(), Vec::new());
+    let noise = random(2 * n, 12);
+    for row in 0..n {
+        let class = f64::from(u8::from(row % 2 == 1));
+        let is_night = row % 3 == 0;
+        objects.extend([0.0, 0.0, 10.0, 10.0, class]);
+        // At night dogs are found at half of the thresholds or not at all.
+        let shift = if is_night && class > 0.5 { 3.0 * noise[row] } else { 0.5 * noise[row] };
+        found.extend([0.0, shift, 10.0, 10.0 + shift, noise[n + row], class]);
+        days.push(if is_night { "night" } else { "day" });
+    }
+    let better: Vec<f64> = found.chunks(6).flat_map(|it| [it[0], 0.0, it[2], 10.0, it[4], it[5]]).collect();
+    let of = |rows: &dyn Fn(usize) -> bool, is_sliced: bool| {
+        let rows: Vec<usize> = (0..n).filter(|it| rows(*it)).collect();
+        let picked = |from: &[f64], width: usize| -> Vec<f64> {
+            rows.iter().flat_map(|it| from[it * width..(it + 1) * width].to_vec()).collect()
+        };
+        let labels = scored(&picked(&objects, 5), 5);
+        let table = Table::default().with("objects", &[Use::Label], labels);
+        let table = table.candidate(&picked(&found, 6), 6).baseline(&picked(&better, 6), 6);
+        let days: Vec<&str> = rows.iter().map(|it| days[*it]).collect();
+        run(&options, &if is_sliced { table.slice("light", &days) } else { table })
+    };
+    let report = of(&|_| true, true);
+    let night = of(&|it| it % 3 == 0, false);
+    for (name, label) in [("map", None), ("map", Some(("iou", "0.75"))), ("mar", None), ("ap", Some(("class", "dog")))] {
+        let alone: Vec<_> = label.into_iter().collect();
+        let labels: Vec<_> = label.into_iter().chain([("slice", "light=night")]).collect();
+        for role in [MetricRole::Candidate, MetricRole::Baseline, MetricRole::Difference] {
+            let it = find(&report, role, name, &labels).unwrap();
+            let expected = find(&night, role, name, &alone).unwrap();
+            assert_eq!((it.value, it.n), (expected.value, 20), "{name} {labels:?} {role:?}");
+            let within = it.interval.is_some_and(|of| of.low <= it.value && it.value <= of.high && of.low < of.high);
+            assert_eq!(within, expected.interval.is_some(), "{name} {labels:?} {role:?}: {it:?} {expected:?}");
+        }
+    }
+    let ap = |light: &str| find(&report, MetricRole::Candidate, "ap", &[("class", "dog"), ("slice", light)]).unwrap();
+    assert!(ap("light=night").value < ap("light=day").value - 0.1);
+    assert!(ap("light=night").interval.is_some());
+    // Of a class that no image of a slice has, nothing is known.
+    let cats = of(&|it| it % 3 != 0 || it % 2 == 0, true);
+    let it = find(&cats, MetricRole::Candidate, "ap", &[("class", "dog"), ("slice", "light=night")]).unwrap();
+    assert!(it.value.is_nan() && it.unfit.as_deref() == Some("none of its objects is of class `dog`"), "{it:?}");
 }
 
 #[test]

@@ -175,7 +175,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns words that begin with the set of labels of a row: those of any model whose prediction is usable.
-    fn labels_of<'w>(&self, words: &'w [u64]) -> Option<&'w [u64]> {
+    pub(crate) fn labels_of<'w>(&self, words: &'w [u64]) -> Option<&'w [u64]> {
         (0..self.layout.models.len()).find_map(|it| match self.layout.prediction(words, it) {
             Prediction::Summed(found) => Some(found),
             _ => None,

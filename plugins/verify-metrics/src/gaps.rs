@@ -121,6 +121,14 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     }
 }
 
+/// By how much the skill of a metric can be off, as what it compares with is of a sample.
+fn skill(evaluation: &Evaluation<'_>, name: &str, why: String, gap: &mut dyn FnMut(String, String)) {
+    let found = trivial::skills(evaluation).into_iter().find(|it| it.measure.name() == name);
+    let bounds = found.and_then(|it| trivial::bounds(evaluation, it));
+    let value = found.map_or(f64::NAN, trivial::Trivial::skill);
+    gap(format!("skill[metric={name}]"), with_error(why, bounds, value));
+}
+
 /// What more rows than are kept do to each metric and figure.
 fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
     let sample = format!("a sample of {} of {} rows", evaluation.rows.n(), evaluation.tally().all.n);
@@ -128,6 +136,14 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
     if let Some(sums) = &evaluation.layout.sums {
         let what = if sums.kind == Kind::Detection { "all metrics and intervals" } else { "intervals" };
         gap(rows(), format!("{what} are of {sample}"));
+        if sums.kind == Kind::MultiLabel && evaluation.wants("skill") {
+            skill(
+                evaluation,
+                "subset_accuracy",
+                format!("the most frequent set that it compares with is of {sample}"),
+                gap,
+            );
+        }
         of_samples(evaluation, &sample, gap);
         return;
     }
@@ -136,11 +152,7 @@ fn budget(evaluation: &Evaluation<'_>, gap: &mut dyn FnMut(String, String)) {
             format!("quantiles of errors are within {RELATIVE_ERROR:.2e} of theirs, relatively; {AT_ONE_END}");
         gap(rows(), format!("intervals and tests of residuals are of {sample}; {of_quantiles}"));
         if evaluation.wants("skill") {
-            let why = format!("the median that it compares with is of {sample}");
-            let found = trivial::skills(evaluation).into_iter().find(|it| it.measure == Measure::Mae);
-            let bounds = found.and_then(|it| trivial::bounds(evaluation, it));
-            let value = found.map_or(f64::NAN, trivial::Trivial::skill);
-            gap("skill[metric=mae]".to_owned(), with_error(why, bounds, value));
+            skill(evaluation, "mae", format!("the median that it compares with is of {sample}"), gap);
         }
         gap("the figure `Errors`".to_owned(), format!("it is of {sample}"));
         return;

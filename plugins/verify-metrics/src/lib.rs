@@ -113,6 +113,7 @@ mod tasks;
 mod totals;
 mod training;
 mod trivial;
+mod trivial_sets;
 mod value;
 
 pub use crate::{

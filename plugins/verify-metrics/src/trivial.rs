@@ -2,9 +2,10 @@
 //!
 //! Skill is the share of the way from the trivial model to a perfect one (Murphy 1988): 1 is perfect, 0 no better than
 //! trivial, less is worse. The trivial model of `accuracy` predicts the most frequent class, that of `log_loss` and `brier`
-//! the share of each class, that of `mse` the mean of the labels and that of `mae` their median. It is given the labels of
+//! the share of each class, that of `mse` the mean of the labels and that of `mae` their median. Of sets of labels, that of `subset_accuracy`
+//! predicts the most frequent set, and that of `hamming_loss` of each label what most rows have. It is given the labels of
 //! the very rows that are judged, which makes it a little stronger than one that was trained.
-//! Intervals take into account that what the trivial model scores is estimated from these rows; those of `log_loss`, `brier` and `mae` have none.
+//! Intervals take into account that what the trivial model scores is estimated from these rows; those of `log_loss`, `brier`, `mae` and sets of labels have none.
 
 use modelwatch_sdk::{
     Report,
@@ -15,6 +16,7 @@ use modelwatch_stats::intervals::student_t_quantile;
 
 use crate::{
     bounds::Bounds, config::Task, evaluate::Evaluation, mass::Mass, measure::Measure, ranking::Ranked, row::Layout,
+    summed::Kind, trivial_sets,
 };
 
 /// What a skill is of, and what the trivial model scores there.
@@ -30,6 +32,11 @@ pub(crate) struct Trivial {
 }
 
 impl Trivial {
+    /// Returns the same beside another trivial model.
+    pub(crate) fn with(self, trivial: f64) -> Self {
+        Self { trivial, ..self }
+    }
+
     /// Returns the skill; NaN where the trivial model is perfect.
     pub(crate) fn skill(self) -> f64 {
         let all = self.perfect - self.trivial;
@@ -39,10 +46,10 @@ impl Trivial {
 
 /// Returns the measures of which there can be a skill.
 pub(crate) fn measures(task: Task) -> &'static [Measure] {
-    if task == Task::Regression {
-        &[Measure::Mse, Measure::Mae]
-    } else {
-        &[Measure::Accuracy, Measure::LogLoss, Measure::Brier]
+    match task {
+        Task::Regression => &[Measure::Mse, Measure::Mae],
+        Task::MultiLabel => &trivial_sets::MEASURES,
+        _ => &[Measure::Accuracy, Measure::LogLoss, Measure::Brier],
     }
 }
 
@@ -73,10 +80,13 @@ pub(crate) fn compare(evaluation: &Evaluation<'_>, report: &mut Report) {
 /// What the median scores is at most the standard deviation of the labels, which is of all rows. Nothing bounds what single labels that are
 /// not kept are away from it, and so nothing else bounds their mean.
 pub(crate) fn bounds(evaluation: &Evaluation<'_>, it: Trivial) -> Option<Bounds> {
+    if is_of_sets(evaluation.layout) {
+        return trivial_sets::bounds(evaluation, it);
+    }
     evaluation.share.filter(|_| it.measure == Measure::Mae && it.skill().is_finite())?;
     let tally = evaluation.tally();
     let deviation = (tally.labels.m2() / tally.all.weight).sqrt();
-    let skill = |trivial: f64| Trivial { trivial, ..it }.skill();
+    let skill = |trivial: f64| it.with(trivial).skill();
     Bounds::around(&[it.skill(), f64::NEG_INFINITY, skill(deviation)])
 }
 
@@ -116,7 +126,8 @@ fn of_accuracy(evaluation: &Evaluation<'_>, level: f64) -> Option<Interval> {
 /// Returns the comparisons that the task and the output allow.
 pub(crate) fn skills(evaluation: &Evaluation<'_>) -> Vec<Trivial> {
     let tally = evaluation.tally();
-    if evaluation.layout.sums.is_some() {
+    let is_of_sets = is_of_sets(evaluation.layout);
+    if evaluation.layout.sums.is_some() && !is_of_sets {
         return Vec::new();
     }
     let of = |measure: Measure, trivial: f64, perfect: f64| Trivial {
@@ -125,6 +136,11 @@ pub(crate) fn skills(evaluation: &Evaluation<'_>) -> Vec<Trivial> {
         perfect,
         value: evaluation.value(measure, 0),
     };
+    if is_of_sets {
+        return trivial_sets::scores(evaluation)
+            .map(|(measure, trivial, perfect)| of(measure, trivial, perfect))
+            .into();
+    }
     if evaluation.layout.is_regression() {
         let variance = tally.labels.m2() / tally.all.weight;
         return vec![of(Measure::Mse, variance, 0.0), of(Measure::Mae, median_error(evaluation), 0.0)];
@@ -137,6 +153,10 @@ pub(crate) fn skills(evaluation: &Evaluation<'_>) -> Vec<Trivial> {
         res.push(of(Measure::Brier, brier(evaluation.layout, &shares), 0.0));
     }
     res
+}
+
+fn is_of_sets(layout: &Layout) -> bool {
+    layout.sums.as_ref().is_some_and(|it| it.kind == Kind::MultiLabel)
 }
 
 fn brier(layout: &Layout, shares: &[f64]) -> f64 {

@@ -164,7 +164,9 @@ fn tasks_depend_neither_on_batches_nor_on_partitions() {
     assert!((1e-4..0.9).contains(&value(&whole, "map", &[])));
     assert!(find(&whole, MetricRole::Candidate, "map", &[]).unwrap().interval.is_some());
     let of_slice = find(&whole, MetricRole::Candidate, "map", &[("slice", "hand=left")]).unwrap();
-    assert!(of_slice.n == 20 && of_slice.interval.is_some_and(|it| it.low <= of_slice.value && of_slice.value <= it.high));
+    assert!(
+        of_slice.n == 20 && of_slice.interval.is_some_and(|it| it.low <= of_slice.value && of_slice.value <= it.high)
+    );
     let cut = run_cut(&options, &images.batch(), 5, 3);
     assert_eq!(serde_json::to_string(&cut).unwrap(), serde_json::to_string(&whole).unwrap());
     for (options, table) in tables {
@@ -306,7 +308,8 @@ fn boxes_are_found_in_slices_and_in_classes_of_these() {
     };
     let report = of(&|_| true, true);
     let night = of(&|it| it % 3 == 0, false);
-    for (name, label) in [("map", None), ("map", Some(("iou", "0.75"))), ("mar", None), ("ap", Some(("class", "dog")))] {
+    for (name, label) in [("map", None), ("map", Some(("iou", "0.75"))), ("mar", None), ("ap", Some(("class", "dog")))]
+    {
         let alone: Vec<_> = label.into_iter().collect();
         let labels: Vec<_> = label.into_iter().chain([("slice", "light=night")]).collect();
         for role in [MetricRole::Candidate, MetricRole::Baseline, MetricRole::Difference] {
@@ -529,6 +532,40 @@ fn rankings_that_know_nothing_are_a_finding() {
     assert_eq!(codes(&inverted), ["MW-M002"]);
     assert_eq!(inverted.findings[0].severity, Severity::Error);
     assert_eq!(codes(&of(&|it| labels[it] as f64 + it as f64 / 1e4)), [""; 0]);
+}
+
+#[test]
+fn label_sets_are_held_against_what_knows_how_frequent_they_are() {
+    // The set `a` is in 3 of 7 rows, and of each label most rows have: a, and neither b nor c.
+    let labels = [[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]];
+    let flat: Vec<f64> = labels.iter().flatten().map(|it| f64::from(*it)).collect();
+    let report = |scores: &[f64], weights: Option<[f64; 7]>| {
+        let table = Table::default().with("y", &[Use::Label], scored(&flat, 3)).candidate(scores, 3);
+        let weights = weights.map(|it| -> ArrayRef { Arc::new(Float64Array::from(it.to_vec())) });
+        let table = weights.into_iter().fold(table, |table, it| table.with("w", &[Use::Weight], it));
+        run(&json!({"task": "multi-label"}), &table)
+    };
+    let near = |report: &modelwatch_sdk::Report, metric: &str, expected: f64| {
+        let found = value(report, "skill", &[("metric", metric)]);
+        assert!((found - expected).abs() < 1e-12, "{metric}: {found}, not {expected}");
+    };
+    // What the trivial models say is no better than they are.
+    let trivial = report(&[1.0, 0.0, 0.0].repeat(7), None);
+    near(&trivial, "subset_accuracy", 0.0);
+    near(&trivial, "hamming_loss", 0.0);
+    let perfect = report(&flat, None);
+    near(&perfect, "subset_accuracy", 1.0);
+    near(&perfect, "hamming_loss", 1.0);
+    // One label of 21 is wrong, where 3 + 3 + 1 are.
+    let mut scores = flat.clone();
+    scores[20] = 0.0;
+    let one = report(&scores, None);
+    near(&one, "subset_accuracy", (6.0 / 7.0 - 3.0 / 7.0) / (4.0 / 7.0));
+    near(&one, "hamming_loss", 1.0 - 1.0 / 7.0);
+    // With weights the set `b` is the most frequent one, in 6 of 11.
+    let heavy = report(&scores, Some([1.0, 1.0, 1.0, 3.0, 3.0, 1.0, 1.0]));
+    near(&heavy, "subset_accuracy", (10.0 / 11.0 - 6.0 / 11.0) / (5.0 / 11.0));
+    near(&heavy, "hamming_loss", 1.0 - 1.0 / (4.0 + 4.0 + 1.0));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) const NAMES: &[&str] =
-    &["subset_accuracy", "hamming_loss", "jaccard", "f1", "precision", "recall", ROC_AUC, AVERAGE_PRECISION];
+    &["subset_accuracy", "hamming_loss", "jaccard", "f1", "precision", "recall", ROC_AUC, AVERAGE_PRECISION, "skill"];
 const ROC_AUC: &str = "roc_auc";
 const AVERAGE_PRECISION: &str = "average_precision";
 

@@ -18,7 +18,7 @@ use crate::detector::{
 pub struct Config {
     /// How changes are found: `adwin`, `ddm`, `eddm`, `hddm-a`, `hddm-w`, `page-hinkley`, `kswin` or `cusum`. `adwin`, `hddm-a` and
     /// `hddm-w` bound how often they are wrong; at the settings that the field gives them, the others report a change every few hundred to
-    /// some ten thousand values where there is none, and `cusum` more often where tails are heavy.
+    /// some ten thousand values where there is none.
     pub detector: DetectorName,
     /// What is watched: `columns`, `predictions`, `errors`, `loss`. Without it: the errors with `ddm`, `eddm`, `hddm-a` and `hddm-w`, which
     /// are made for them, and the columns with all others.
@@ -45,12 +45,13 @@ pub struct Config {
     pub loss: Loss,
     /// The order of the rows: by `time`, as the `rows` are in the data, or `auto`, by time where the data has a timestamp column.
     pub order: Order,
-    /// Whether columns, predictions and losses are first reduced by the mean and divided by the standard deviation of their first values,
-    /// so that a detector's settings mean the same for each. An outlier hides nothing: of the first values, those beyond ten median absolute
-    /// deviations count for that many, and then each value for ten standard deviations at most; `clipped_share` says how many were beyond. Where
-    /// more than half of the first values are the same, the others say how far that is, by their own distances from it. Where
-    /// the values lie beyond half of that after a change, or most were the same, they are the first values of a new scale. Errors, and what `ddm`, `eddm`, `hddm-a`
-    /// and `hddm-w` watch, stay as they are.
+    /// Whether columns, predictions and losses are first reduced by the mean and divided by the standard deviation of their first values, so that a
+    /// detector's settings mean the same for each. An outlier hides nothing: of the first values, those beyond ten median absolute deviations count
+    /// for that many, and then each value for ten standard deviations at most; `clipped_share` says how many were beyond. Where more than half of
+    /// the first values are the same, the others say how far that is, by their own distances from it. Where the values lie beyond half of that
+    /// after a change, or most were the same, they are the first values of a new scale. `cusum` sees their places among the first values, as
+    /// numbers of a normal distribution, so that no shape of theirs makes it report more. Errors, and what `ddm`, `eddm`, `hddm-a` and `hddm-w`
+    /// watch, stay as they are.
     pub standardize: bool,
     /// How many values that mean and standard deviation are taken from; more, as long as these are all the same. `cusum` takes as many again
     /// after each change, where its mean was not given.

@@ -15,6 +15,7 @@ use crate::{
     history::History,
     level::Level,
     picture::Picture,
+    ranks::Ranks,
     rows::{Key, Subject},
     scale::Scale,
     warm_up::WarmUp,
@@ -71,7 +72,8 @@ enum Scaling {
     Raw,
     /// By the first values, and until these are known by none, or by that from before the last change.
     WarmUp(WarmUp, Option<Scale>),
-    Known(Scale),
+    /// With the places among the first values where the detector sees these.
+    Known(Scale, Option<Ranks>),
     /// The first values are too great to be squared.
     TooGreat,
 }
@@ -131,9 +133,10 @@ impl Track {
     fn feed(&mut self, rules: &Rules, value: f64, row: u64, mark: impl FnOnce() -> Mark) {
         match &mut self.scaling {
             Scaling::Raw => self.decide(rules, None, value, row, mark),
-            Scaling::Known(scale) => {
-                let scale = *scale;
-                self.decide(rules, Some(scale), value, row, mark);
+            Scaling::Known(scale, ranks) => {
+                let (scale, score) = (*scale, ranks.as_ref().map(|it| it.score(value)));
+                let seen = score.unwrap_or_else(|| scale.apply(value));
+                self.decide(rules, Some((scale, seen)), value, row, mark);
             }
             Scaling::WarmUp(it, _) => {
                 if it.push(rules.config.warm_up, value, row, mark) {
@@ -148,9 +151,10 @@ impl Track {
     fn end_warm_up(&mut self, rules: &Rules) {
         let Scaling::WarmUp(first, before) = &mut self.scaling else { return };
         let (first, before) = (std::mem::take(first), *before);
+        let ranks = matches!(rules.settings, Settings::Cusum(_)).then(|| first.ranks());
         // What was found before stands, whatever comes later.
         self.scaling = match (first.scale(), before) {
-            (Ok(it), _) | (Err(_), Some(it)) => Scaling::Known(it),
+            (Ok(it), _) | (Err(_), Some(it)) => Scaling::Known(it, ranks),
             (Err(_), None) => Scaling::TooGreat,
         };
         for (value, mark) in first.values() {
@@ -159,8 +163,16 @@ impl Track {
         }
     }
 
-    fn decide(&mut self, rules: &Rules, scale: Option<Scale>, value: f64, row: u64, mark: impl FnOnce() -> Mark) {
-        let (seen, clipped) = scale.map_or((value, value), |it| (it.apply(value), it.clipped(value)));
+    /// Shows the detector a value, as it is seen in a scale where there is one.
+    fn decide(
+        &mut self,
+        rules: &Rules,
+        scale: Option<(Scale, f64)>,
+        value: f64,
+        row: u64,
+        mark: impl FnOnce() -> Mark,
+    ) {
+        let (seen, clipped) = scale.map_or((value, value), |(scale, seen)| (seen, scale.clipped(value)));
         self.n_clipped += u64::from(clipped != value);
         self.history.push(value, clipped, row);
         self.picture.push(value);
@@ -172,7 +184,7 @@ impl Track {
             Change::Warning => self.n_warnings += 1,
             Change::Drift => {
                 self.change(rules, place, mark);
-                self.start_anew(rules, scale);
+                self.start_anew(rules, scale.map(|it| it.0));
             }
         }
     }
@@ -273,9 +285,10 @@ impl Track {
                 it.write(writer);
                 before.iter().for_each(|it| it.write(writer));
             }
-            Scaling::Known(it) => {
-                writer.u8(1);
+            Scaling::Known(it, ranks) => {
+                writer.u8(if ranks.is_some() { 5 } else { 1 });
                 it.write(writer);
+                ranks.iter().for_each(|it| it.write(writer));
             }
             Scaling::TooGreat => writer.u8(2),
             Scaling::Raw => writer.u8(3),
@@ -298,10 +311,14 @@ impl Track {
         let misfit = Some(reader.f64()?).filter(|it| !it.is_nan());
         let scaling = match reader.u8()? {
             0 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?, None),
-            1 => Scaling::Known(Scale::read(reader)?),
+            1 => Scaling::Known(Scale::read(reader)?, None),
             2 => Scaling::TooGreat,
             3 => Scaling::Raw,
             4 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?, Some(Scale::read(reader)?)),
+            5 => {
+                let scale = Scale::read(reader)?;
+                Scaling::Known(scale, Some(Ranks::read(reader, rules.config.warm_up, n)?))
+            }
             _ => return Err(damaged("a stream has no such scale")),
         };
         let mut detector = rules.settings.start();

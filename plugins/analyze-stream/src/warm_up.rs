@@ -6,7 +6,7 @@ use modelwatch_sdk::{
 };
 use modelwatch_stats::{Point, Undefined};
 
-use crate::{scale::Scale, track::Mark};
+use crate::{ranks::Ranks, scale::Scale, track::Mark};
 
 /// Values from the first one on: as many as the options say and, as long as these are all the same, those that follow, since
 /// values that do not vary say nothing of how far one is away.
@@ -42,11 +42,21 @@ impl WarmUp {
     /// # Errors
     /// When they are too great to be squared.
     pub(crate) fn scale(&self) -> std::result::Result<Scale, Undefined> {
+        Scale::of(&self.points())
+    }
+
+    /// Returns the places of the values.
+    pub(crate) fn ranks(&self) -> Ranks {
+        Ranks::of(&self.points())
+    }
+
+    /// Returns the values in ascending order.
+    fn points(&self) -> Vec<Point> {
         let usual = self.first.first().map(|it| (it.0, self.same));
         let single = self.first.iter().chain(&self.other).map(|it| (it.0, 1));
         let mut points: Vec<Point> = single.chain(usual).collect();
         points.sort_by(|left, right| left.0.total_cmp(&right.0));
-        Scale::of(&points)
+        points
     }
 
     /// Returns the values in their order. Those of which no more than their number was kept have the row of the last of them.

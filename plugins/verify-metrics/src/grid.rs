@@ -47,6 +47,14 @@ pub(crate) struct Grid {
     recent: Option<Recent>,
 }
 
+/// The cells that have rows, as they come from the state of another grid: by place, with how many rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Cells {
+    proper: Vec<(usize, u64, Powers)>,
+    improper: Vec<(usize, u64)>,
+    unusable: [u64; 2],
+}
+
 /// Rows by bin of the score and label in numbers alone, of which so few are that they are exact.
 #[derive(Clone, Debug, PartialEq)]
 struct Recent {
@@ -157,13 +165,13 @@ impl Grid {
         }
     }
 
-    /// Adds what `other` has seen, which is settled.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for (place, n) in other.cells() {
+    /// Adds the rows of cells that another one has written.
+    pub(crate) fn merge(&mut self, other: &Cells) {
+        for &(place, n, powers) in &other.proper {
             self.counts[place] += n;
-            self.powers[place].iter_mut().zip(other.powers[place]).for_each(|(left, right)| *left += right);
+            self.powers[place].iter_mut().zip(powers).for_each(|(left, right)| *left += right);
         }
-        for (&place, n) in &other.improper {
+        for &(place, n) in &other.improper {
             *self.improper.entry(place).or_default() += n;
         }
         self.unusable.iter_mut().zip(other.unusable).for_each(|(left, right)| *left += right);
@@ -188,12 +196,13 @@ impl Grid {
         }
         res
     }
+}
 
-    /// Returns the grid of at most `n` rows that [`Grid::words`] are of; none where they are of none.
+impl Cells {
+    /// Returns those of at most `n` rows that [`Grid::words`] are of; none where they are of none.
     pub(crate) fn from_words(layout: &Layout, words: &[u64], n: u64) -> Option<Self> {
-        let mut res = Self::new(layout);
         let (&[first, second, n_improper], rest) = words.split_first_chunk::<3>()?;
-        res.unusable = [first, second];
+        let mut res = Self { unusable: [first, second], ..Self::default() };
         let (improper, cells) = rest.split_at_checked(usize::try_from(n_improper).ok()?.checked_mul(2)?)?;
         let (cells, []) = cells.as_chunks::<WORDS>() else { return None };
         let mut seen = first.checked_add(second)?;
@@ -204,18 +213,18 @@ impl Grid {
         let mut next = 0;
         for &[place, count] in improper.as_chunks::<2>().0 {
             let place = place_of(place, count, next)?;
-            res.improper.insert(place, count);
+            res.improper.push((place, count));
             next = place + 1;
         }
         next = 0;
+        res.proper.reserve_exact(cells.len());
         for &[place, count, ref halves @ ..] in cells {
             let place = place_of(place, count, next)?;
             let mut powers = Powers::default();
             for (power, &[low, high]) in powers.iter_mut().zip(halves.as_chunks::<2>().0) {
                 *power = (u128::from(low) | (u128::from(high) << 64)) as i128;
             }
-            res.counts[place] = count;
-            res.powers[place] = Some(powers).filter(|it| score_bins::can_be_of(*it, count))?;
+            res.proper.push((place, count, Some(powers).filter(|it| score_bins::can_be_of(*it, count))?));
             next = place + 1;
         }
         (seen <= n).then_some(res)

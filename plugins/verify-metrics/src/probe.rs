@@ -91,9 +91,9 @@ impl Probe for Metrics {
         if let Some((settings, training)) = &mut self.training {
             let of_training;
             (current, of_training) = state::unpair(state)?;
-            training.merge(State::from_bytes(of_training)?, &settings.expected)?;
+            training.merge(of_training, &settings.expected)?;
         }
-        self.state.merge(State::from_bytes(current)?, &self.settings.expected)
+        self.state.merge(current, &self.settings.expected)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {

@@ -10,7 +10,7 @@ use modelwatch_sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    grid::Grid,
+    grid::{Cells, Grid},
     row::Layout,
     sample::{self, Sample},
     slices::Slices,
@@ -130,8 +130,9 @@ impl State {
         }
     }
 
-    /// Adds what `other` has seen.
-    pub(crate) fn merge(&mut self, mut other: Self, expected: &BTreeSet<String>) -> Result<()> {
+    /// Adds what the state that [`State::to_bytes`] wrote has seen.
+    pub(crate) fn merge(&mut self, bytes: &[u8], expected: &BTreeSet<String>) -> Result<()> {
+        let (mut other, cells) = Self::read(bytes)?;
         let Some(layout) = other.head.layout.take() else { return Ok(()) };
         self.settle();
         self.set_layout(&layout)?;
@@ -155,9 +156,9 @@ impl State {
             self.settle();
             return Ok(());
         }
-        if self.grid.is_some() || other.grid.is_some() {
+        if self.grid.is_some() || cells.is_some() {
             let grid = self.fill_grid(&layout);
-            match &other.grid {
+            match &cells {
                 Some(it) => grid.merge(it),
                 None => grid.add_rows(&layout, &other.sample),
             }
@@ -271,8 +272,8 @@ impl State {
         Ok(res)
     }
 
-    /// Returns the state that [`State::to_bytes`] wrote.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    /// Returns what [`State::to_bytes`] wrote, the cells of a grid apart: most of a grid is empty, and another one takes these alone.
+    fn read(bytes: &[u8]) -> Result<(Self, Option<Cells>)> {
         let rest = match bytes.split_first() {
             Some((&VERSION, rest)) => rest,
             Some((version, _)) => return Err(damaged(&format!("it has version {version}, expected {VERSION}"))),
@@ -291,9 +292,9 @@ impl State {
         if head.has_grid {
             let layout = head.layout.as_ref().filter(|it| it.is_valid() && it.is_of_grid());
             let is_whole = body.len() % 8 == 0 && head.totals.is_none();
-            let grid = layout.filter(|_| is_whole).and_then(|it| Grid::from_words(it, &words_of(body), head.n_rows));
-            let grid = Some(grid.ok_or_else(|| damaged("the counts of its score bins are not those of rows"))?);
-            return Ok(Self { head, sample, grid });
+            let cells = layout.filter(|_| is_whole).and_then(|it| Cells::from_words(it, &words_of(body), head.n_rows));
+            let cells = Some(cells.ok_or_else(|| damaged("the counts of its score bins are not those of rows"))?);
+            return Ok((Self { head, sample, grid: None }, cells));
         }
         if let Some(layout) = &head.layout {
             if !layout.is_valid() {
@@ -331,7 +332,7 @@ impl State {
         } else if !body.is_empty() || head.totals.is_some() {
             return Err(damaged("it has rows without a layout"));
         }
-        Ok(Self { head, sample, grid: None })
+        Ok((Self { head, sample, grid: None }, None))
     }
 
     /// Evicts rows beyond the budget, and has sums of all from there on.

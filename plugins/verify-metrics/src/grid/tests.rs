@@ -1,5 +1,7 @@
 //! Cells stand for their rows, and groups of cells for what replicates are drawn of.
 
+use std::collections::BTreeSet;
+
 use modelwatch_sdk::{
     Report,
     report::{Interval, MetricRole},
@@ -99,16 +101,19 @@ fn neither_order_nor_cuts_nor_merges_show_in_a_bit() {
     let whole = grid(&rows);
     assert_eq!(grid(rows.iter().rev()), whole);
     let (mut left, right) = (grid(&rows[3100..]), grid(&rows[..3100]));
-    left.merge(&right);
+    let cells = |words: &[u64], n: u64| Cells::from_words(&layout, words, n);
+    left.merge(&cells(&right.words(), 3100).unwrap());
     assert_eq!(left, whole);
     let words = whole.words();
-    assert_eq!(Grid::from_words(&layout, &words, 5000), Some(whole));
-    assert_eq!(Grid::from_words(&layout, &words, 4999), None);
+    let mut same = Grid::new(&layout);
+    same.merge(&cells(&words, 5000).unwrap());
+    assert_eq!(same, whole);
+    assert_eq!(cells(&words, 4999), None);
     for at in 0..words.len() {
-        assert_eq!(Grid::from_words(&layout, &words[..at], 5000).is_some(), at >= 3 && (at - 3) % WORDS == 0, "{at}");
+        assert_eq!(cells(&words[..at], 5000).is_some(), at >= 3 && (at - 3) % WORDS == 0, "{at}");
         let mut damaged = words.clone();
         damaged[at] ^= 1 << (at % 64);
-        drop(Grid::from_words(&layout, &damaged, 5000));
+        drop(cells(&damaged, 5000));
     }
 }
 
@@ -175,7 +180,7 @@ fn states_that_no_probe_writes_are_refused() {
         rows(2, 4).iter().zip(counts).for_each(|(it, count)| state.sample.add(it, count));
         state.sample.settle();
         (state.head.n_rows, state.head.layout, state.head.totals) = (10, Some(layout), totals);
-        State::from_bytes(&state.to_bytes().unwrap()).map_err(|it| it.message)
+        State::default().merge(&state.to_bytes().unwrap(), &BTreeSet::new()).map_err(|it| it.message)
     };
     assert!(of(None, [4, 6]).is_ok());
     assert!(of(None, [5, 6]).unwrap_err().contains("a row is not of its layout"));

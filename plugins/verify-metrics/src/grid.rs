@@ -14,7 +14,10 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     read::UNLABELED,
@@ -28,17 +31,19 @@ use crate::{
 const WORDS: usize = 8;
 /// Stands for a bin in which another one of the calibration curve begins, or the other predicted class.
 const SPLIT: u32 = u32::MAX;
+/// How many cells are held one by one.
+const FEW: usize = 512;
+
 /// The cells with their rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Grid {
     positive: usize,
     /// The upper edges of the bins of the calibration curve, after a 0.
     calibration: Vec<f64>,
-    /// Per cell, the rows whose score is a probability: by predicted class, bins and label; see [`Grid::place`]. Apart from their powers, so
-    /// that cells without rows, which most are, are passed over at once.
-    counts: Vec<u64>,
-    /// Per cell, what its rows have in sum.
-    powers: Vec<Powers>,
+    /// The rows whose score is a probability, where they are of many cells.
+    many: Option<Many>,
+    /// Those of few cells, by the place of each; see [`Grid::place`].
+    few: BTreeMap<usize, (u64, Powers)>,
     /// By the place of their cell, the rows whose score is no probability.
     improper: BTreeMap<usize, u64>,
     /// Per label, the rows without a usable prediction.
@@ -47,10 +52,22 @@ pub(crate) struct Grid {
     recent: Option<Recent>,
 }
 
+/// All cells, of which most have no rows: they take megabytes, which are zeros at first.
+#[derive(Clone, Debug, PartialEq)]
+struct Many {
+    /// Apart from their powers, so that cells without rows are passed over at once.
+    counts: Vec<u64>,
+    /// Per cell, what its rows have in sum.
+    powers: Vec<Powers>,
+}
+
+/// A cell that has rows: its place, how many they are, and what they have in sum.
+type Cell = (usize, u64, Powers);
+
 /// The cells that have rows, as they come from the state of another grid: by place, with how many rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Cells {
-    proper: Vec<(usize, u64, Powers)>,
+    proper: Vec<Cell>,
     improper: Vec<(usize, u64)>,
     unusable: [u64; 2],
 }
@@ -58,14 +75,24 @@ pub(crate) struct Cells {
 /// Rows by bin of the score and label in numbers alone, of which so few are that they are exact.
 #[derive(Clone, Debug, PartialEq)]
 struct Recent {
-    /// Per bin the place of its cell of the first label, or [`SPLIT`].
-    places: Vec<u32>,
-    /// Whether the bin is not split. Apart from the places, which are looked at once for all rows.
-    is_whole: Vec<bool>,
+    places: Arc<Places>,
     /// Per bin and label.
     sums: Vec<[Sums; 2]>,
     n: u64,
 }
+
+/// Where the rows of a bin are.
+#[derive(Debug, PartialEq)]
+struct Places {
+    of: Of,
+    /// Per bin the place of its cell of the first label, or [`SPLIT`].
+    first: Vec<u32>,
+    /// Whether the bin is not split. Apart from the places, which are looked at once for all rows.
+    is_whole: Vec<bool>,
+}
+
+/// What places depend on: the number of bins of the calibration curve, the positive class and the bits of the threshold.
+type Of = (usize, usize, u64);
 
 /// The number of rows and the sums of their powers, in one line of the processor's cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -76,12 +103,11 @@ impl Grid {
     /// Returns no rows.
     pub(crate) fn new(layout: &Layout) -> Self {
         let n = layout.calibration_bins;
-        let n_cells = 4 * n_segments(n);
         Self {
             positive: layout.positive.unwrap_or(1),
             calibration: (0..=n).map(|it| it as f64 / n as f64).collect(),
-            counts: vec![0; n_cells],
-            powers: vec![[0; 3]; n_cells],
+            many: None,
+            few: BTreeMap::new(),
             improper: BTreeMap::new(),
             unusable: [0; 2],
             recent: None,
@@ -104,8 +130,35 @@ impl Grid {
         // By nothing that the label has a part in, so that rows of one score are ties.
         let (bin, offset) = Score::of(probability).place();
         let place = self.place(label, scores.class, probability, bin);
-        self.counts[place] += times;
-        score_bins::add(&mut self.powers[place], score_bins::powers(offset), times);
+        self.add_to(place, times, score_bins::powers(offset), times);
+    }
+
+    /// Adds so many rows to a cell, with these powers so many times.
+    fn add_to(&mut self, place: usize, n: u64, powers: [f64; 3], times: u64) {
+        let (count, sums) = if let Some(Many { counts, powers }) = &mut self.many {
+            (&mut counts[place], &mut powers[place])
+        } else {
+            let (count, sums) = self.few.entry(place).or_default();
+            (count, sums)
+        };
+        *count += n;
+        score_bins::add(sums, powers, times);
+        if self.few.len() > FEW {
+            self.many();
+        }
+    }
+
+    /// Returns all cells, from now on for all rows.
+    fn many(&mut self) -> &mut Many {
+        let n_cells = 4 * self.n_segments();
+        let few = std::mem::take(&mut self.few);
+        let res = self.many.get_or_insert_with(|| Many { counts: vec![0; n_cells], powers: vec![[0; 3]; n_cells] });
+        few.into_iter().for_each(|(place, (n, powers))| res.add(&(place, n, powers)));
+        res
+    }
+
+    fn n_segments(&self) -> usize {
+        n_segments(self.calibration.len() - 1)
     }
 
     /// Adds rows of a single score each, the probability of the positive class, but for those [without a label](UNLABELED). The threshold is
@@ -118,7 +171,8 @@ impl Grid {
     ) -> Vec<usize> {
         let positive = self.positive;
         let class_of = |score: f64| if score >= threshold { positive } else { 1 - positive };
-        let recent = self.recent.get_or_insert_with(|| Recent::new(&self.calibration, class_of));
+        let places = || Places::of(&self.calibration, positive, threshold);
+        let recent = self.recent.get_or_insert_with(|| Recent::new(places()));
         let mut others = recent.add(labels, scores);
         recent.n += labels.len() as u64;
         others.retain(|&row| {
@@ -127,8 +181,7 @@ impl Grid {
             if is_plain {
                 let (bin, offset) = Score::of(score).place();
                 let place = self.place(label, class_of(score), score, bin);
-                self.counts[place] += 1;
-                score_bins::add(&mut self.powers[place], score_bins::powers(offset), 1);
+                self.add_to(place, 1, score_bins::powers(offset), 1);
             }
             !is_plain
         });
@@ -140,22 +193,22 @@ impl Grid {
 
     /// Puts all rows into their cells.
     pub(crate) fn settle(&mut self) {
-        let Some(recent) = self.recent.as_mut().filter(|it| it.n > 0) else { return };
-        recent.n = 0;
-        for (&first, of_labels) in recent.places.iter().zip(&mut recent.sums) {
-            for (place, sums) in (first as usize..).zip(of_labels).filter(|(_, it)| it.0[0] > 0.0) {
-                let Sums([n, powers @ ..]) = std::mem::take(sums);
-                self.counts[place] += n as u64;
-                score_bins::add(&mut self.powers[place], powers, 1);
-            }
+        let Some(mut recent) = self.recent.take() else { return };
+        if recent.n > 0 {
+            let mut cells = Vec::new();
+            recent.append_cells(&mut cells);
+            let many = self.many();
+            cells.iter().for_each(|it| many.add(it));
+            recent.forget();
         }
+        self.recent = Some(recent);
     }
 
     /// Returns the place of a cell. As neither the bin of the score nor that of the calibration curve falls while the score rises, no two
     /// pairs of them have the same sum: their segment.
     fn place(&self, label: usize, class: usize, probability: f64, bin: usize) -> usize {
         let segment = bin + bin_of(probability, self.calibration.len() - 1);
-        2 * (class * (self.counts.len() / 4) + segment) + label
+        2 * (class * self.n_segments() + segment) + label
     }
 
     /// Adds rows that were kept one by one.
@@ -167,28 +220,38 @@ impl Grid {
 
     /// Adds the rows of cells that another one has written.
     pub(crate) fn merge(&mut self, other: &Cells) {
-        for &(place, n, powers) in &other.proper {
-            self.counts[place] += n;
-            self.powers[place].iter_mut().zip(powers).for_each(|(left, right)| *left += right);
-        }
+        let many = self.many();
+        other.proper.iter().for_each(|it| many.add(it));
         for &(place, n) in &other.improper {
             *self.improper.entry(place).or_default() += n;
         }
         self.unusable.iter_mut().zip(other.unusable).for_each(|(left, right)| *left += right);
     }
 
-    /// Returns the places of the cells that have rows, with how many.
-    fn cells(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.counts.iter().copied().enumerate().filter(|it| it.1 > 0)
+    /// Returns the cells that have rows, by their places.
+    fn cells(&self) -> Vec<Cell> {
+        let mut res: Vec<Cell> = self.few.iter().map(|(&place, &(n, powers))| (place, n, powers)).collect();
+        res.extend(self.many.iter().flat_map(Many::cells));
+        self.recent.iter().filter(|it| it.n > 0).for_each(|it| it.append_cells(&mut res));
+        res.sort_by_key(|it| it.0);
+        res.dedup_by(|next, it| {
+            let is_same = next.0 == it.0;
+            if is_same {
+                it.1 += next.1;
+                it.2.iter_mut().zip(next.2).for_each(|(sum, it)| *sum += it);
+            }
+            is_same
+        });
+        res
     }
 
     /// Returns the words of the cells that have rows, after the numbers of those without a probability.
     pub(crate) fn words(&self) -> Vec<u64> {
         let improper = self.improper.iter().flat_map(|(&place, &n)| [place as u64, n]);
         let mut res: Vec<u64> = self.unusable.into_iter().chain([self.improper.len() as u64]).chain(improper).collect();
-        res.reserve(WORDS * self.cells().count());
-        for (place, n) in self.cells() {
-            let [first, second, third] = self.powers[place];
+        let cells = self.cells();
+        res.reserve(WORDS * cells.len());
+        for (place, n, [first, second, third]) in cells {
             let high = |it: i128| (it >> 64) as u64;
             let words: [u64; WORDS] =
                 [place as u64, n, first as u64, high(first), second as u64, high(second), third as u64, high(third)];
@@ -231,23 +294,47 @@ impl Cells {
     }
 }
 
+impl Many {
+    fn add(&mut self, &(place, n, powers): &Cell) {
+        self.counts[place] += n;
+        self.powers[place].iter_mut().zip(powers).for_each(|(sum, it)| *sum += it);
+    }
+
+    fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        let counts = self.counts.iter().enumerate().filter(|it| *it.1 > 0);
+        counts.map(|(place, &n)| (place, n, self.powers[place]))
+    }
+}
+
 impl Recent {
-    /// Returns no rows; `class_of` gives the predicted class of a score.
-    fn new(calibration: &[f64], class_of: impl Fn(f64) -> usize) -> Self {
-        let n_segments = n_segments(calibration.len() - 1);
-        let place = |(bin, [low, high]): (usize, [usize; 2])| {
-            let [class, of_end] = score_bins::edges(bin).map(&class_of);
-            if low == high && class == of_end { 2 * (class * n_segments + bin + low) as u32 } else { SPLIT }
-        };
-        let places: Vec<u32> = calibration_bins(calibration).enumerate().map(place).collect();
-        let is_whole = places.iter().map(|it| *it != SPLIT).collect();
-        let sums = vec![Default::default(); places.len()];
-        Self { places, is_whole, sums, n: 0 }
+    /// Appends the cells that have rows.
+    fn append_cells(&self, res: &mut Vec<Cell>) {
+        for (&first, of_labels) in self.places.first.iter().zip(&self.sums) {
+            for (label, &Sums([n, first_power, second, third])) in of_labels.iter().enumerate() {
+                if n > 0.0 {
+                    let mut sums = Powers::default();
+                    score_bins::add(&mut sums, [first_power, second, third], 1);
+                    res.push((first as usize + label, n as u64, sums));
+                }
+            }
+        }
+    }
+
+    /// Drops all rows.
+    fn forget(&mut self) {
+        self.sums.fill_with(Default::default);
+        self.n = 0;
+    }
+
+    /// Returns no rows.
+    fn new(places: Arc<Places>) -> Self {
+        Self { sums: vec![Default::default(); places.first.len()], places, n: 0 }
     }
 
     /// Adds rows but for those without a label, and returns which others it did not add: in bins that are split, or in none.
     fn add<S: Copy + Into<f64>>(&mut self, labels: &[u8], scores: &[S]) -> Vec<usize> {
-        let Self { is_whole, sums, .. } = self;
+        let Self { places, sums, .. } = self;
+        let is_whole = &places.is_whole[..];
         let (mut others, mut placed) = (Vec::new(), Placed::NONE);
         for (nth, (labels, scores)) in labels.chunks(AT_ONCE).zip(scores.chunks(AT_ONCE)).enumerate() {
             placed.place(scores);
@@ -263,6 +350,29 @@ impl Recent {
             }
         }
         others
+    }
+}
+
+impl Places {
+    /// Returns those of a threshold. All partitions of a run have the same, so that the last ones are kept.
+    fn of(calibration: &[f64], positive: usize, threshold: f64) -> Arc<Self> {
+        static LAST: Mutex<Option<Arc<Places>>> = Mutex::new(None);
+        let of = (calibration.len(), positive, threshold.to_bits());
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(it) = last.as_ref().filter(|it| it.of == of) {
+            return Arc::clone(it);
+        }
+        let n_segments = n_segments(calibration.len() - 1);
+        let class_of = |score: f64| if score >= threshold { positive } else { 1 - positive };
+        let place = |(bin, [low, high]): (usize, [usize; 2])| {
+            let [class, of_end] = score_bins::edges(bin).map(class_of);
+            if low == high && class == of_end { 2 * (class * n_segments + bin + low) as u32 } else { SPLIT }
+        };
+        let first: Vec<u32> = calibration_bins(calibration).enumerate().map(place).collect();
+        let is_whole = first.iter().map(|it| *it != SPLIT).collect();
+        let res = Arc::new(Self { of, first, is_whole });
+        *last = Some(Arc::clone(&res));
+        res
     }
 }
 

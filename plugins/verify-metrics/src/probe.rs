@@ -70,9 +70,8 @@ impl Probe for Metrics {
     fn state(&mut self) -> Result<Vec<u8>> {
         // What is appended stays so: when sums begin, and in which order, would else depend on who asks for the state.
         let settled = |state: &mut State| {
-            // Counts are the same whenever they are put in order.
+            // Counts are written as they would be in order.
             if state.grid.is_some() {
-                state.settle();
                 return state.to_bytes();
             }
             let mut state = state.clone();

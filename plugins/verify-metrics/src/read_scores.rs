@@ -145,8 +145,12 @@ fn add(state: &mut State, layout: &Layout, words: &mut Vec<u64>, label: u64, pre
 
 impl Distinct {
     fn see<S: Copy + Into<f64>>(&mut self, labels: &[u8], scores: &[S]) {
-        let labeled = scores.iter().zip(labels).filter(|it| *it.1 != UNLABELED).map(|it| (*it.0).into());
-        for score in labeled.filter(|it| it.is_finite()) {
+        // Without adapters, which are not always inlined.
+        for (score, label) in scores.iter().zip(labels) {
+            let score: f64 = (*score).into();
+            if *label == UNLABELED || !score.is_finite() {
+                continue;
+            }
             // One multiplication is enough: scores that share a bit only make it take longer to see that there are many.
             let product = (score + 0.0).to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let at = (product >> (u64::BITS - BITS.ilog2())) as usize;

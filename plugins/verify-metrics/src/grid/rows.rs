@@ -1,6 +1,6 @@
 //! What a report is made of: the rows of cells, and of groups of them for replicates.
 
-use super::{Grid, calibration_bins};
+use super::{Cell, Grid, calibration_bins};
 use crate::{
     row::{Layout, Prediction, RowScores},
     sample::Sample,
@@ -23,7 +23,7 @@ struct Widening {
 impl Grid {
     /// Returns a row for each cell that has some, with how many.
     pub(crate) fn rows(&self, layout: &Layout) -> Sample {
-        let each: Vec<usize> = (0..self.counts.len() / 4).collect();
+        let each: Vec<usize> = (0..self.n_segments()).collect();
         self.rows_of(layout, &each)
     }
 
@@ -37,10 +37,11 @@ impl Grid {
     ///
     /// It lies within one bin of the calibration curve.
     pub(crate) fn groups(&self, layout: &Layout) -> Sample {
-        let n = self.counts.len() / 4;
+        let n = self.n_segments();
         let bins = self.bins();
-        let of_segment =
-            |it: usize| [0, 1].map(|label| self.counts[2 * it + label] + self.counts[2 * (n + it) + label]);
+        let mut segments = vec![[0; 2]; n];
+        self.cells().iter().for_each(|it| segments[it.0 / 2 % n][it.0 % 2] += it.1);
+        let of_segment = |it: usize| segments[it];
         let mut all = [0; 2];
         // The pairs of labels in which either one is above the other.
         let mut pairs = [0_u128; 2];
@@ -77,12 +78,11 @@ impl Grid {
             let (class, segment, label) = split(place);
             2 * (class * bins.len() + heads[segment]) + label
         };
-        let group = |(place, n): (usize, u64)| {
+        let group = |(place, n, powers): Cell| {
             let (_, segment, label) = split(place);
-            let powers = self.powers[place];
             (joined(place), n, score_bins::losses(powers, bins[segment].0, n, label == self.positive, least))
         };
-        let mut groups: Vec<(usize, u64, Losses)> = self.cells().map(group).collect();
+        let mut groups: Vec<(usize, u64, Losses)> = self.cells().into_iter().map(group).collect();
         groups.sort_by_key(|it| it.0);
         groups.dedup_by(|next, group| {
             let is_same = next.0 == group.0;
@@ -128,7 +128,7 @@ impl Grid {
 
     /// Returns the bins of score and calibration of each segment.
     fn bins(&self) -> Vec<(usize, usize)> {
-        let mut res = vec![(0, 0); self.counts.len() / 4];
+        let mut res = vec![(0, 0); self.n_segments()];
         for (bin, [low, high]) in calibration_bins(&self.calibration).enumerate() {
             (low..=high).for_each(|it| res[bin + it] = (bin, it));
         }

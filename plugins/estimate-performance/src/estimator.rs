@@ -1,5 +1,7 @@
 //! One face for classifiers and regressions.
 
+use std::collections::BTreeMap;
+
 use modelwatch_stats::{estimation::Spread, weights::Mass};
 
 use crate::{
@@ -85,6 +87,14 @@ impl<'a> Estimator<'a> {
         match (self, rows) {
             (Self::Regressor(it), Sample::Errors(rows)) => it.error_over(metric, rows, size),
             _ => self.error(metric, size),
+        }
+    }
+
+    /// Returns, by column, how many labeled rows of the reference have a name that too few have; none for a classifier.
+    pub(crate) fn rare(&self) -> BTreeMap<String, u64> {
+        match self {
+            Self::Classifier(_) => BTreeMap::new(),
+            Self::Regressor(it) => it.rare.clone(),
         }
     }
 

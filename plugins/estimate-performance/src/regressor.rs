@@ -19,6 +19,9 @@ use crate::{
 /// Deeper trees than usual, as errors are where several features meet.
 const TREES: BoostingOptions = BoostingOptions { max_depth: 5, ..BoostingOptions::SHALLOW };
 
+/// The least labeled rows of the reference with a name for their errors to stand for others: of fewer, as of ids, each would be told its own.
+pub(crate) const MIN_NAMED: u64 = 20;
+
 /// What is learned of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
@@ -62,6 +65,8 @@ impl Target {
 pub(crate) struct Regressor {
     errors: BTreeMap<Target, Learned>,
     columns: Vec<Source>,
+    /// By column, the labeled rows of the reference whose name too few have.
+    pub(crate) rare: BTreeMap<String, u64>,
 }
 
 struct Learned {
@@ -74,7 +79,7 @@ struct Learned {
 enum Source {
     Prediction,
     Numbers(String),
-    /// Each name stands for the mean absolute error of the reference rows that have it.
+    /// Each name stands for the mean absolute error of the reference rows that have it, and of which there are enough.
     Names(String, BTreeMap<String, f64>),
 }
 
@@ -134,9 +139,9 @@ impl Regressor {
     /// # Errors
     /// When nothing can be learned from them.
     pub(crate) fn fit(config: &Config, reference: &Rows) -> Result<(Self, Predicted), String> {
-        let columns = sources(reference);
+        let (columns, rare) = sources(reference);
         let values = columns.iter().map(|it| it.values(reference)).collect::<Vec<_>>();
-        let mut res = Self { errors: BTreeMap::new(), columns };
+        let mut res = Self { errors: BTreeMap::new(), columns, rare };
         let weights = reference.weights();
         let labeled = (0..reference.len()).filter(|it| is_labeled(reference, *it)).map(|it| weights[it]).collect();
         for metric in Metric::wanted(config) {
@@ -295,29 +300,35 @@ impl Sample {
     }
 }
 
-/// Returns the columns that the trees see: the prediction, and the features of the reference.
-fn sources(reference: &Rows) -> Vec<Source> {
-    let mut res = vec![Source::Prediction];
+/// Returns the columns that the trees see: the prediction, and the features of the reference; by column, how many of its labeled rows have a
+/// name that too few have.
+fn sources(reference: &Rows) -> (Vec<Source>, BTreeMap<String, u64>) {
+    let (mut res, mut rare) = (vec![Source::Prediction], BTreeMap::new());
     for (name, feature) in &reference.features {
         res.push(match feature {
             Feature::Numbers(_) => Source::Numbers(name.clone()),
-            Feature::Names(Names { names, codes }) => Source::Names(name.clone(), encoding(reference, names, codes)),
+            Feature::Names(Names { names, codes }) => {
+                let (means, n_rare) = encoding(reference, names, codes);
+                rare.extend((n_rare > 0).then(|| (name.clone(), n_rare)));
+                Source::Names(name.clone(), means)
+            }
         });
     }
-    res
+    (res, rare)
 }
 
-/// Returns the mean absolute error of the rows of each name.
-fn encoding(reference: &Rows, names: &[String], codes: &[u32]) -> BTreeMap<String, f64> {
+/// Returns the mean absolute error of the rows of each name, and how many rows have one of which there are too few.
+fn encoding(reference: &Rows, names: &[String], codes: &[u32]) -> (BTreeMap<String, f64>, u64) {
     let weights = reference.weights();
-    let mut sums = vec![(0.0, 0.0); names.len()];
+    let mut sums = vec![(0.0, 0.0, 0u64); names.len()];
     for (row, code) in codes.iter().enumerate() {
         if let (Some(sum), Some(error)) = (sums.get_mut(*code as usize), error(Target::Absolute, reference, row)) {
-            *sum = (sum.0 + weights[row] * error, sum.1 + weights[row]);
+            *sum = (sum.0 + weights[row] * error, sum.1 + weights[row], sum.2 + 1);
         }
     }
-    let known = names.iter().zip(sums).filter(|it| it.1.1 > 0.0);
-    known.map(|(name, (sum, n))| (name.clone(), sum / n)).collect()
+    let n_rare = sums.iter().map(|it| it.2).filter(|it| *it < MIN_NAMED).sum();
+    let known = names.iter().zip(sums).filter(|it| it.1.2 >= MIN_NAMED && it.1.1 > 0.0);
+    (known.map(|(name, (sum, weight, _))| (name.clone(), sum / weight)).collect(), n_rare)
 }
 
 impl Source {

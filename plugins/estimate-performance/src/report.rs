@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     confusion::MAX_CLASSES,
     evaluation::{Evaluation, Part},
+    regressor::MIN_NAMED,
     report_figures::figures,
     report_findings::findings,
     report_metrics::metrics,
@@ -93,6 +94,13 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
     for name in reference.left_out.union(&current.left_out) {
         let why = "errors are learned from numbers and names alone";
         res.push(Gap::new(format!("column `{name}`"), why));
+    }
+    for (name, n) in &evaluation.rare {
+        let why = format!(
+            "{n} of {} labeled reference rows have a value that fewer than {MIN_NAMED} have, which says nothing of the errors of others and counts as missing",
+            evaluation.n_learned
+        );
+        res.push(Gap::new(format!("column `{name}`, in part"), why));
     }
     for (name, feature) in &reference.features {
         let is_same_kind = |other: &Feature| std::mem::discriminant(other) == std::mem::discriminant(feature);

@@ -830,6 +830,39 @@ fn errors_that_do_not_exist_are_expected_of_no_row() {
     assert!(!codes(&report).iter().any(|it| it.0 == "MW-P005"), "{:?}", codes(&report));
 }
 
+#[test]
+fn a_column_of_ids_teaches_no_row_its_own_error() {
+    let with_ids = |rows: &RecordBatch, first: usize| {
+        let n = rows.num_rows();
+        let ids: ArrayRef = Arc::new(StringArray::from_iter_values((0..n).map(|it| format!("order {}", first + it))));
+        let pairs: ArrayRef =
+            Arc::new(StringArray::from_iter_values((0..n).map(|it| format!("pair {}", (first + it) / 2))));
+        let schema = rows.schema();
+        let of = |(field, it): (&Arc<Field>, &ArrayRef)| {
+            let what = if field.name() == "label" { Use::Label } else { Use::Feature };
+            (field.name().clone(), what, Arc::clone(it))
+        };
+        let all: Vec<_> = schema.fields().iter().zip(rows.columns()).map(of).collect();
+        let mut all: Vec<_> = all.iter().map(|it| (it.0.as_str(), it.1, Arc::clone(&it.2))).collect();
+        all.extend([("id", Use::Feature, ids), ("pair", Use::Feature, pairs)]);
+        batch(all)
+    };
+    let (reference, current) = (predicted(1, 3000, 0.0, true), predicted(2, 3000, 0.0, true));
+    let report = run(&regression(), &with_ids(&reference, 0), &with_ids(&current, 50_000));
+    let value = |of: &Report, kind: &str| overall(of, &format!("{kind}_mae")).value;
+    assert_eq!(value(&report, "estimated"), value(&run(&regression(), &reference, &current), "estimated"));
+    assert!((value(&report, "estimated") / value(&report, "realized") - 1.0).abs() < 0.05);
+    assert_eq!(codes(&report), [("", ""); 0]);
+    for column in ["id", "pair"] {
+        let place = format!("column `{column}`, in part");
+        let gap = report.gaps.iter().find(|it| it.what == place).unwrap();
+        assert!(
+            gap.why.starts_with("3000 of 3000 labeled reference rows have a value that fewer than 20 have"),
+            "{gap:?}"
+        );
+    }
+}
+
 /// Predictions that are off by `size` of a normal number, of which one in `each` has a label of 0.
 fn with_zeros(seed: u64, size: f64, each: usize) -> RecordBatch {
     let mut random = Random(seed);

@@ -147,8 +147,8 @@ pub fn is_tensor_file(path: &Path) -> bool {
         Some(Format::PyTorch) => true,
         Some(Format::TensorBundle) if ends_with(path, ".index") => true,
         Some(Format::Pickle) if ends_with(path, ".ckpt") => true,
-        // Numbers alone may begin so.
-        Some(Format::Pickle) if ends_with(path, ".bin") => pickled(path).is_some(),
+        // Numbers alone may begin so, and early protocols have no mark.
+        Some(Format::Pickle) | None if ends_with(path, ".bin") || ends_with(path, ".ckpt") => pickled(path).is_some(),
         None if ends_with(path, ".pt") || ends_with(path, ".pth") => may_be_pickle(path),
         _ => READ.iter().any(|ending| ends_with(path, ending)),
     }
@@ -169,7 +169,9 @@ fn is_apple_double(path: &Path) -> bool {
 /// read is for its reader to say.
 fn may_be_pickle(path: &Path) -> bool {
     let Ok(bytes) = Tree::Disk.map(path) else { return true };
-    bytes.starts_with(b"PK") || matches!(bytes.first(), Some(b'c' | b'(' | b']' | b'}' | 0x80))
+    bytes.starts_with(b"PK")
+        || matches!(bytes.first(), Some(b'c' | b'(' | b']' | b'}' | 0x80))
+        || pytorch::scan(&bytes).is_some()
 }
 
 /// Other programs call other files so, too: there the content decides.

@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use prost::bytes::Bytes;
 
-use crate::{error::TensorError, mmap::whole, tensorflow::is_table, tree::Tree};
+use crate::{error::TensorError, mmap::whole, pytorch, tensorflow::is_table, tree::Tree};
 
 /// The name of the file that makes a folder a SavedModel.
 pub(crate) const SAVED_MODEL_FILE: &str = "saved_model.pb";
@@ -69,7 +69,9 @@ impl Format {
     }
 
     pub(crate) fn of_bytes(path: &Path, bytes: &Bytes) -> Result<Self, TensorError> {
-        let found = by_magic(bytes).or_else(|| by_structure(bytes)).or_else(|| by_extension(path));
+        let known = by_magic(bytes).or_else(|| by_structure(bytes)).or_else(|| by_extension(path));
+        // Early protocols have no mark.
+        let found = known.or_else(|| pytorch::scan(bytes).map(|_| Self::Pickle));
         found.ok_or_else(|| TensorError::UnknownFormat { path: path.to_owned() })
     }
 

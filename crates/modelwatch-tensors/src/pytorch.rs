@@ -9,6 +9,7 @@ mod globals;
 mod names;
 mod pickle;
 mod scan;
+mod walk;
 
 pub use self::scan::Pickled;
 pub(crate) use self::{

@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use modelwatch_tensors::{Format, TensorFile, pickled};
+use modelwatch_tensors::{Format, TensorFile, is_tensor_file, pickled};
 use serde_json::json;
 
 fn fixture(name: &str) -> PathBuf {
@@ -113,6 +113,16 @@ fn what_a_pickle_outside_an_archive_wants_is_named() {
         assert!(error.contains("outside a zip archive and wants `posix.system`, which is code"), "{error}");
         assert_eq!(pickled(&path).unwrap().wants.as_deref(), Some("posix.system"));
     }
+    // Under another name that weights have, too, which early protocols do not mark.
+    for name in ["pytorch_model.bin", "model.ckpt", "other.pth"] {
+        let path = folder.path().join(name);
+        fs::write(&path, b"N0cposix\nsystem\np 1\n(S'\\x69d'\ntR.and more").unwrap();
+        assert!(is_tensor_file(&path), "{name}");
+        let error = TensorFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains("outside a zip archive and wants `posix.system`, which is code"), "{name}: {error}");
+    }
+    fs::write(folder.path().join("data.bin"), b"not\nthat").unwrap();
+    assert!(!is_tensor_file(&folder.path().join("data.bin")));
     for name in ["cnn.pt", "hostile_system.pt"] {
         assert_eq!(pickled(&fixture(name)), None, "{name}");
     }

@@ -7,6 +7,7 @@ use prost::bytes::Bytes;
 use super::{
     names::{Named, flatten},
     pickle::{self, PickleError, Storage, View},
+    scan,
 };
 use crate::{
     archive::{self, Checksum, Zip},
@@ -77,6 +78,7 @@ const SYSTEM: [&str; 18] = [
     "bdb",
     "multiprocessing.util",
 ];
+const BUILTINS: [&str; 2] = ["builtins", "__builtin__"];
 const EXECUTE: [&str; 4] = ["eval", "exec", "execfile", "__import__"];
 
 /// Tells a pickle that only names classes from one that wants more.
@@ -91,7 +93,14 @@ fn refused(site: Site<'_>, reason: String, pickle: &[u8]) -> TensorError {
 /// Returns whether there are such names anywhere in a pickle, which is read no further than to its first name of code.
 fn names_the_system(pickle: &[u8]) -> bool {
     let has = |name: &&str| is_text_of(pickle, name.as_bytes());
-    SYSTEM.iter().any(has) || (["builtins", "__builtin__"].iter().any(has) && EXECUTE.iter().any(has))
+    let is_written = SYSTEM.iter().any(has) || (BUILTINS.iter().any(has) && EXECUTE.iter().any(has));
+    is_written || scan::names(pickle, reaches_the_system)
+}
+
+/// The same of a name that may be written in any way.
+fn reaches_the_system(module: &str, name: &str) -> bool {
+    let is_below = |it: &&str| module.strip_prefix(*it).is_some_and(|it| it.is_empty() || it.starts_with('.'));
+    SYSTEM.iter().any(|it| is_below(&it)) || (BUILTINS.contains(&module) && EXECUTE.contains(&name))
 }
 
 /// Returns whether it is a whole text in a pickle: behind its length, or on a line.

@@ -1,21 +1,14 @@
 //! Pickles outside an archive: told from other data, and searched for what they would run.
 //!
-//! Operations are passed over without making a value of them, of every protocol, so that nothing has to be known of what is
-//! pickled. What is found is for whoever has to decide; it is not what keeps anything from running, which nothing here can.
+//! What is found is for whoever has to decide; it is not what keeps anything from running, which nothing here can.
 
-use std::collections::HashMap;
-
-use super::globals::Global;
+use super::walk::{Name, Walk};
 use crate::error::{Site, TensorError};
 
 /// What every file of `torch.save` before 1.6 begins with, behind the mark of its protocol.
 const LEGACY: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 /// Such a file is five pickles, and the numbers behind them.
 const MAX_PICKLES: usize = 5;
-/// More operations are not followed.
-const MAX_OPERATIONS: usize = 4_000_000;
-/// Longer names are of no module.
-const MAX_NAME: usize = 256;
 
 /// A pickle, or several in a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,217 +39,45 @@ pub(crate) fn refused(site: Site<'_>, bytes: &[u8]) -> TensorError {
 
 /// Returns what a file is that is a pickle; none for other data, also where it begins like one.
 pub(crate) fn scan(bytes: &[u8]) -> Option<Pickled> {
-    let mut res = Pickled { is_legacy: bytes.get(2..).is_some_and(|it| it.starts_with(LEGACY)), ..Pickled::default() };
-    let is_marked = has_mark(bytes);
-    let mut rest = bytes;
+    let is_legacy = bytes.get(2..).is_some_and(|it| it.starts_with(LEGACY));
+    let mut first: Option<Name> = None;
+    let (mut is_pickle, mut rest) = (false, bytes);
     for n_read in 0..MAX_PICKLES {
-        let mut scan = Scan { rest, ..Scan::default() };
-        let is_whole = scan.run().is_some();
-        res.wants = res.wants.or(scan.wants);
-        rest = scan.rest;
-        // What names code is a pickle for whoever loads it, however it ends.
-        if n_read == 0 && !is_whole && !(is_marked && res.wants.is_some()) {
-            return None;
+        let mut walk = Walk::new(rest);
+        let is_whole = walk.run(|name| _ = first.get_or_insert(name)).is_some();
+        if n_read == 0 {
+            is_pickle = match &first {
+                // What was called runs for whoever loads it, however the rest of it ends; so does what is marked as a pickle.
+                Some(_) if walk.has_called() || has_mark(bytes) => true,
+                // Early protocols have no mark, so that a text may be taken for one.
+                Some(name) => is_whole && name.is_dotted(),
+                None => is_whole && has_mark(bytes),
+            };
         }
-        if !is_whole || !has_mark(rest) {
+        rest = walk.rest();
+        // Whoever loads the first of them alone never comes to the others.
+        if !is_whole || !(has_mark(rest) || is_legacy) {
             break;
         }
     }
-    // Early protocols have no mark, so that any text might be one.
-    (is_marked || (rest.is_empty() && res.wants.is_some())).then_some(res)
+    is_pickle.then(|| Pickled { wants: first.map(|it| it.to_string()), is_legacy })
+}
+
+/// Returns whether a pickle names, as far as it can be loaded, something of which `is_such` holds for module and name, or makes
+/// a name that is not written in it.
+pub(super) fn names(bytes: &[u8], is_such: impl Fn(&str, &str) -> bool) -> bool {
+    let mut res = false;
+    let _ = Walk::new(bytes).run(|name| {
+        res |= match &name {
+            Name::Written { module, name } => is_such(module, name),
+            Name::Made | Name::Numbered => true,
+        };
+    });
+    res
 }
 
 fn has_mark(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x80, 2..=5, ..])
-}
-
-#[derive(Default)]
-struct Scan<'a> {
-    rest: &'a [u8],
-    /// What was pushed last, the newest last: texts, and what is none.
-    pushed: Vec<Option<&'a [u8]>>,
-    memo: HashMap<u64, Option<&'a [u8]>>,
-    wants: Option<String>,
-}
-
-impl<'a> Scan<'a> {
-    /// Passes over all operations to the end of the pickle, or as many as are followed; none where there is none.
-    fn run(&mut self) -> Option<()> {
-        for _ in 0..MAX_OPERATIONS {
-            let op = self.take(1)?[0];
-            if op == b'.' {
-                break;
-            }
-            self.step(op)?;
-        }
-        Some(())
-    }
-
-    fn step(&mut self, op: u8) -> Option<()> {
-        match op {
-            b'X' | b'T' => self.text(4)?,
-            0x8c | b'U' => self.text(1)?,
-            0x8d => self.text(8)?,
-            b'V' | b'S' => {
-                let line = self.line()?;
-                let quotes: &[u8] = b"'\"";
-                let is_quoted = op == b'S' && line.len() > 1 && quotes.contains(&line[0]);
-                self.push(Some(if is_quoted { &line[1..line.len() - 1] } else { line }));
-            }
-            b'q' => self.remember(1)?,
-            b'r' => self.remember(4)?,
-            b'p' => {
-                let at = decimal(self.line()?)?;
-                self.memo.insert(at, self.top());
-            }
-            0x94 => drop(self.memo.insert(self.memo.len() as u64, self.top())),
-            b'h' => self.recall(1)?,
-            b'j' => self.recall(4)?,
-            b'g' => {
-                let at = decimal(self.line()?)?;
-                self.push(self.memo.get(&at).copied().flatten());
-            }
-            b'c' | b'i' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.global(Some(module), Some(name))?;
-            }
-            0x93 => {
-                let (name, module) = (self.pushed.pop().flatten(), self.pushed.pop().flatten());
-                self.global(module, name)?;
-            }
-            // Names that a registry of the program has by numbers.
-            0x82..=0x84 => {
-                let n_bytes = 1 << (op - 0x82);
-                self.take(n_bytes)?;
-                self.want("a class by its number".to_owned());
-            }
-            other => {
-                self.pass(other)?;
-                self.push(None);
-            }
-        }
-        Some(())
-    }
-
-    /// Passes over what comes with an operation that neither makes a text nor names anything.
-    fn pass(&mut self, op: u8) -> Option<()> {
-        let n_bytes = match op {
-            b'('
-            | b'0'
-            | b'1'
-            | b'2'
-            | b'N'
-            | b')'
-            | b']'
-            | b'}'
-            | b'a'
-            | b'b'
-            | b'd'
-            | b'e'
-            | b'l'
-            | b'o'
-            | b's'
-            | b't'
-            | b'u'
-            | b'R'
-            | b'Q'
-            | 0x81
-            | 0x85..=0x89
-            | 0x8f..=0x92
-            | 0x97
-            | 0x98 => 0,
-            0x80 | b'K' => 1,
-            b'M' => 2,
-            b'J' => 4,
-            b'G' | 0x95 => 8,
-            b'I' | b'L' | b'F' | b'P' => return self.line().map(drop),
-            b'C' | 0x8a => self.number(1)?,
-            b'B' | 0x8b => self.number(4)?,
-            0x8e | 0x96 => self.number(8)?,
-            _ => return None,
-        };
-        self.take(usize::try_from(n_bytes).ok()?).map(drop)
-    }
-
-    fn global(&mut self, module: Option<&[u8]>, name: Option<&[u8]>) -> Option<()> {
-        let text = |it: Option<&'_ [u8]>| {
-            it.filter(|it| it.len() <= MAX_NAME).and_then(|it| std::str::from_utf8(it).ok().map(str::to_owned))
-        };
-        match (text(module), text(name)) {
-            (Some(module), Some(name)) if is_dotted(&module) && is_dotted(&name) => {
-                let is_rebuilt = module == "torch._utils" && name.starts_with("_rebuild_");
-                if !is_rebuilt && Global::find(&module, &name).is_none() {
-                    self.want(format!("{module}.{name}"));
-                }
-            }
-            // Of texts that cannot be followed.
-            _ if module.is_none() || name.is_none() => self.want("a name that it makes".to_owned()),
-            _ => return None,
-        }
-        self.push(None);
-        Some(())
-    }
-
-    fn want(&mut self, name: String) {
-        self.wants.get_or_insert(name);
-    }
-
-    fn push(&mut self, text: Option<&'a [u8]>) {
-        // Two make a name.
-        if self.pushed.len() > 64 {
-            self.pushed.drain(..62);
-        }
-        self.pushed.push(text);
-    }
-
-    fn top(&self) -> Option<&'a [u8]> {
-        self.pushed.last().copied().flatten()
-    }
-
-    fn text(&mut self, n_bytes: usize) -> Option<()> {
-        let len = self.number(n_bytes)?;
-        let text = self.take(usize::try_from(len).ok()?)?;
-        self.push(Some(text));
-        Some(())
-    }
-
-    fn remember(&mut self, n_bytes: usize) -> Option<()> {
-        let at = self.number(n_bytes)?;
-        self.memo.insert(at, self.top());
-        Some(())
-    }
-
-    fn recall(&mut self, n_bytes: usize) -> Option<()> {
-        let at = self.number(n_bytes)?;
-        self.push(self.memo.get(&at).copied().flatten());
-        Some(())
-    }
-
-    fn number(&mut self, n_bytes: usize) -> Option<u64> {
-        Some(self.take(n_bytes)?.iter().rev().fold(0, |res, &byte| (res << 8) | u64::from(byte)))
-    }
-
-    fn line(&mut self) -> Option<&'a [u8]> {
-        let end = self.rest.iter().position(|&it| it == b'\n')?;
-        let line = self.take(end)?;
-        self.take(1)?;
-        Some(line)
-    }
-
-    fn take(&mut self, n_bytes: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(n_bytes)?;
-        self.rest = rest;
-        Some(taken)
-    }
-}
-
-fn decimal(line: &[u8]) -> Option<u64> {
-    std::str::from_utf8(line).ok()?.parse().ok()
-}
-
-/// Returns whether a text may name something of Python.
-fn is_dotted(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|it| it.is_alphanumeric() || matches!(it, '_' | '.' | '<' | '>'))
+    matches!(bytes, [0x80, 0..=5, ..])
 }
 
 #[cfg(test)]
@@ -286,6 +107,72 @@ mod tests {
         // One that never ends runs all the same.
         assert_eq!(wants(b"\x80\x02cposix\nsystem\n)R"), Some(Some("posix.system".to_owned())));
         assert_eq!(wants(b"\x80\x04N\x8c\x06system\x93."), Some(Some("a name that it makes".to_owned())));
+    }
+
+    #[test]
+    fn no_way_to_write_a_name_hides_it() {
+        let system = Some(Some("posix.system".to_owned()));
+        let cases: [&[u8]; 15] = [
+            // Escapes, in texts of both kinds.
+            b"V\\u0070osix\nVsyste\\U0000006d\n\x93(S'id'\ntR.",
+            b"S'\\x70os\\151x'\nS\"syst\\x65m\"\n\x93(S'id'\ntR.",
+            // White space around numbers, and digits apart.
+            b"cposix\nsystem\np 1\n0g1\r\n(S'id'\ntR.",
+            b"cposix\nsystem\np 1_0\n0g\t+10 \n(S'id'\ntR.",
+            b"S'posix' \t\nS'system'\n\x93(S'id'\ntR.",
+            // Protocols 0 and 1 with a mark, and any other operation in front.
+            b"\x80\x00cposix\nsystem\n(S'id'\ntR.",
+            b"\x80\x01cposix\nsystem\n(S'id'\ntR.",
+            b"N0cposix\nsystem\n(S'id'\ntR.",
+            b"\x95\x00\x00\x00\x00\x00\x00\x00\x00cposix\nsystem\n(S'id'\ntR.",
+            // What follows it, or breaks it off, comes too late.
+            b"cposix\nsystem\n(S'id'\ntR.and more",
+            b"cposix\nsystem\n(S'id'\ntR\xff\xff",
+            // Every way to call it.
+            b"(S'id'\niposix\nsystem\n.",
+            b"(cposix\nsystem\nS'id'\no.",
+            b"\x80\x02cposix\nsystem\nU\x02id\x85\x81.",
+            b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85}\x92.",
+        ];
+        for bytes in cases {
+            assert_eq!(wants(bytes), system, "{}", bytes.escape_ascii());
+        }
+        // As many values as are followed, and more.
+        let mut long = b"\x80\x04".to_vec();
+        (0..5_000_000).for_each(|_| long.extend_from_slice(b"N\x94"));
+        long.extend_from_slice(b"\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.");
+        assert_eq!(wants(&long), system);
+        // Names that are long, or odd.
+        let long = [b"\x80\x02c".as_slice(), &[b'a'; 300], b"\nb\n)R."].concat();
+        assert_eq!(wants(&long), Some(Some(format!("{}…", "a".repeat(200)))));
+        assert_eq!(wants(b"\x80\x02cat is\nd\x01g\n)R."), Some(Some("at is.d\\u{1}g".to_owned())));
+        // The parts of a file of PyTorch before 1.6 need no mark.
+        let legacy = [b"\x80\x02", LEGACY, b".cposix\nsystem\n(S'id'\ntR."].concat();
+        assert_eq!(scan(&legacy), Some(Pickled { wants: system.flatten(), is_legacy: true }));
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_runs_nothing_after_that() {
+        let others: [&[u8]; 6] = [
+            b"cat\ndog\nsat.\n",
+            b"cat\ndog\n0.",
+            b"cat\ndog\ng1\n(tR.",
+            b"cat\ndog\np1x\n(tR.",
+            b"Rcat\ndog\n.",
+            b"\xffcposix\nsystem\n(S'id'\ntR.",
+        ];
+        for bytes in others {
+            assert_eq!(wants(bytes), None, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn modules_are_found_behind_other_names() {
+        let is_system = |module: &str, _: &str| module == "posix";
+        let bytes = b"\x80\x02cbuiltins\nlen\n0V\\x70\n0V\\u0070osix\nVsystem\n\x93.";
+        assert!(names(bytes, is_system));
+        assert!(!names(b"\x80\x02cbuiltins\nlen\n.", is_system));
+        assert!(names(b"\x80\x04N\x8c\x06system\x93.", is_system), "a name that is made may be any");
     }
 
     #[test]

@@ -177,6 +177,13 @@ impl TensorFile {
                 is_sound(&self.bytes)?;
                 res
             }
+            Data::Hdf5 { dataset, layout } if !is_converted || layout.is_as_used(info) => {
+                let site = Site { path: &self.path, format: self.format, tree: Tree::Disk };
+                let res = dataset.each_piece(site, info, take);
+                let is_sound = if res.is_ok() { uncut } else { whole };
+                is_sound(&self.bytes)?;
+                res
+            }
             _ => take(&self.read(idx)?.bytes),
         }
     }

@@ -34,8 +34,15 @@ const ARCHITECTURE: [&str; 2] = [DESCRIPTION, "training_config"];
 /// The one of them that has the layers.
 const DESCRIPTION: &str = "model_config";
 
+/// How much is unpacked at a time, unless one row of chunks takes more.
+const PIECE: u64 = 4 << 20;
+
 /// A dataset in chunks, or one so small that it lies in its header.
-pub(crate) struct Stored(Dataset);
+pub(crate) struct Stored {
+    dataset: Dataset,
+    /// How many rows there are in a chunk.
+    chunk_rows: u64,
+}
 
 /// Lists all datasets of numbers under their paths, and notes the attributes of the root.
 ///
@@ -54,11 +61,50 @@ impl Stored {
     /// Unpacks the elements, in the byte order of the file.
     pub(crate) fn read(&self, site: Site<'_>, info: &TensorInfo) -> Result<Vec<u8>, TensorError> {
         let want = checked_len(site, info)?;
-        let bytes = self.0.read_raw().map_err(|error| site.corrupt(tensor(&info.name), Clean(&error)))?;
+        let bytes = self.dataset.read_raw().map_err(|error| site.corrupt(tensor(&info.name), Clean(&error)))?;
         if bytes.len() != want {
             return Err(length_mismatch(site, info, want, bytes.len()));
         }
         Ok(bytes)
+    }
+
+    /// As [`Self::read`], of which only a piece is in memory at a time.
+    pub(crate) fn each_piece<E: From<TensorError>>(
+        &self,
+        site: Site<'_>,
+        info: &TensorInfo,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each_piece_of(PIECE, site, info, take)
+    }
+
+    fn each_piece_of<E: From<TensorError>>(
+        &self,
+        piece: u64,
+        site: Site<'_>,
+        info: &TensorInfo,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let want = checked_len(site, info)? as u64;
+        let n_rows = info.shape.first().copied().unwrap_or(1);
+        let row = (want / n_rows.max(1)).max(1);
+        // Whole chunks, so that none is unpacked twice.
+        let n_chunks = (piece / row / self.chunk_rows).max(1);
+        let step = usize::try_from(n_chunks.saturating_mul(self.chunk_rows)).unwrap_or(usize::MAX);
+        if step as u64 >= n_rows {
+            return take(&self.read(site, info)?);
+        }
+        for start in (0..n_rows).step_by(step) {
+            let n = n_rows.min(start + step as u64) - start;
+            let rows = self.dataset.read_raw_rows(start, n);
+            let rows = rows.map_err(|error| site.corrupt(tensor(&info.name), Clean(&error)))?;
+            if rows.len() as u64 != n * row {
+                let found = (start * row) as usize + rows.len();
+                return Err(length_mismatch(site, info, want as usize, found).into());
+            }
+            take(&rows)?;
+        }
+        Ok(())
     }
 }
 
@@ -118,6 +164,7 @@ impl Walk<'_> {
         let info = TensorInfo { name, dtype, shape: dataset.shape().map_err(damaged)? };
         let want = checked_len(site, &info)?;
         let layout = dataset.layout().map_err(damaged)?;
+        let mut chunk_rows = 1;
         let order = NpyLayout::row_major(is_big_endian);
         match layout {
             Layout::Contiguous { address: Some(address), size } => {
@@ -136,7 +183,10 @@ impl Walk<'_> {
                 return Err(length_mismatch(site, &info, want, usize::try_from(size).unwrap_or(usize::MAX)));
             }
             Layout::Compact { .. } => {}
-            Layout::Chunked { chunk_shape, .. } => self.check_chunks(&info, &dataset, &chunk_shape)?,
+            Layout::Chunked { chunk_shape, .. } => {
+                self.check_chunks(&info, &dataset, &chunk_shape)?;
+                chunk_rows = chunk_shape.first().map_or(1, |it| *it.max(&1));
+            }
             Layout::Contiguous { address: None, .. } if want > 0 => {
                 if is_elsewhere(&dataset) {
                     return Err(site.unsupported(format!("{place} has its values in other files"), ALL_IN_ONE));
@@ -147,7 +197,7 @@ impl Walk<'_> {
             Layout::Contiguous { .. } => {}
             _ => return Err(site.unsupported(format!("{place} is a view of datasets elsewhere"), ALL_IN_ONE)),
         }
-        self.catalog.add(info, Data::Hdf5 { dataset: Stored(dataset), layout: order });
+        self.catalog.add(info, Data::Hdf5 { dataset: Stored { dataset, chunk_rows }, layout: order });
         Ok(())
     }
 
@@ -313,5 +363,41 @@ impl fmt::Display for Clean<'_> {
         let text = self.0.to_string();
         let short: String = text.chars().take(MAX).map(|it| if it.is_control() { ' ' } else { it }).collect();
         write!(f, "cannot be read: {short}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{format::Format, tree::Tree};
+
+    #[test]
+    fn pieces_are_whole_chunks_and_make_up_the_dataset() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/hdf5/variety.h5"));
+        let site = Site { path, format: Format::Hdf5, tree: Tree::Disk };
+        let bytes = Bytes::from(std::fs::read(path).unwrap());
+        let listing = read(site, &bytes).unwrap().finish(site).unwrap();
+        let mut sizes = Vec::new();
+        for (info, data) in listing.infos.iter().zip(&listing.data) {
+            let Data::Hdf5 { dataset, .. } = data else { continue };
+            for piece in [1, 2_000, 1 << 20] {
+                let mut found = Vec::new();
+                let mut n_pieces = 0;
+                let mut take = |it: &[u8]| {
+                    found.extend_from_slice(it);
+                    n_pieces += 1;
+                    Ok::<_, TensorError>(())
+                };
+                dataset.each_piece_of(piece, site, info, &mut take).unwrap();
+                assert!(found == dataset.read(site, info).unwrap(), "{} {piece}", info.name);
+                if info.name == "a/gzip" {
+                    sizes.push(n_pieces);
+                }
+            }
+        }
+        // Of twenty rows of 120 bytes, seven in a chunk.
+        assert_eq!(sizes, [3, 2, 1]);
     }
 }

@@ -61,15 +61,16 @@ pub(crate) fn repair(shared: &Arc<Shared>, host: &dyn Host) -> Result<RepairRepo
             cancelled(host)?;
             let Some(&manifest) = manifests.first() else { continue };
             // Before anything is put aside.
-            let gone_after = cut_after.filter(|_| is_gone(shared, manifest));
+            let gone_after = cut_after.filter(|_| may_be_swept(shared, &missing(shared, manifest)));
             let mended =
                 mend_checkpoint(shared, host, &lineage, &id, manifest, &mut elsewhere, &mut unmended, &mut res);
             if let (Some(last), Err(e)) = (gone_after, &mended)
                 && e.is_damage()
             {
-                let short = id.short();
                 res.unclear.push(format!(
-                    "the checkpoint `{short}` of `{lineage}` is not there; it may have been removed after entry {last}."
+                    "the checkpoint `{}` of `{lineage}` is not there, since {}; it may have been removed after entry {last}.",
+                    id.short(),
+                    e.message
                 ));
                 continue;
             }
@@ -135,12 +136,31 @@ fn go_on(mended: Result<()>, what: &str, res: &mut RepairReport) -> Result<()> {
 
 type Elsewhere = HashMap<Digest, Vec<Source>>;
 
-/// Returns whether files of a checkpoint are not there, as those of one that was removed.
-fn is_gone(shared: &Shared, manifest: Digest) -> bool {
-    let is_missing = |key: &str| shared.blobs.stat(key).is_ok_and(|it| it.is_none());
-    match StoredManifest::load(shared.blobs.as_ref(), manifest, shared.chunk_size) {
-        Ok(it) => it.packs.iter().any(|it| is_missing(&keys::pack(*it))),
-        Err(_) => is_missing(&keys::manifest(manifest)),
+/// Returns the files of a checkpoint that are not there.
+fn missing(shared: &Shared, manifest: Digest) -> Vec<(Folder, Digest)> {
+    let files = match StoredManifest::load(shared.blobs.as_ref(), manifest, shared.chunk_size) {
+        Ok(it) => it.packs.into_iter().map(|it| (Folder::Packs, it)).collect(),
+        Err(_) => vec![(Folder::Manifests, manifest)],
+    };
+    let is_missing = |it: &(Folder, Digest)| shared.blobs.stat(&it.0.key(it.1)).is_ok_and(|it| it.is_none());
+    files.into_iter().filter(is_missing).collect()
+}
+
+/// Returns whether a garbage collection deleted any of these files, as it does once a checkpoint was removed, or may have.
+fn may_be_swept(shared: &Shared, files: &[(Folder, Digest)]) -> bool {
+    let sweeps = |it: &log::Chain| {
+        let lists: Vec<String> = it.sweeps().map(|it| it.1.to_owned()).collect();
+        Ok((lists, it.damage().is_some()))
+    };
+    match shared.log.readable(keys::STORE_LOG, sweeps) {
+        Ok((lists, false)) => {
+            let names_any = |name: &String| {
+                let list = shared.lists.get(shared.blobs.as_ref(), name);
+                list.map_or(true, |list| files.iter().any(|it| list.names(it.0, &it.1)))
+            };
+            !files.is_empty() && lists.iter().any(names_any)
+        }
+        _ => !files.is_empty(),
     }
 }
 
@@ -171,7 +191,7 @@ fn mend_checkpoint(
         }
         Err(e) => return Err(e),
     };
-    let damaged = |stored: &StoredManifest| -> Result<Vec<Digest>> {
+    let damaged = |stored: &StoredManifest, why: &mut Option<Error>| -> Result<Vec<Digest>> {
         let mut res = Vec::new();
         let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
         for it in stored.chunks() {
@@ -182,6 +202,7 @@ fn mend_checkpoint(
                 Err(e) if e.is_damage() => {
                     res.push(stored.packs[it.pack]);
                     res.extend(it.base.map(|it| stored.packs[it.pack]));
+                    why.get_or_insert(e);
                 }
                 Err(e) => return Err(e),
             }
@@ -191,22 +212,24 @@ fn mend_checkpoint(
         Ok(res)
     };
     // A replica that cannot be reached may be of help another time; until then the same bytes elsewhere may be.
-    let mut unclear = None;
-    for it in damaged(&stored)? {
+    let (mut unclear, mut why) = (None, None);
+    for it in damaged(&stored, &mut why)? {
         match mend_named(shared, Folder::Packs, it, res) {
             Ok(true) => {}
             Ok(false) => drop(unmended.insert(it)),
             Err(e) => unclear = Some(e),
         }
     }
-    if damaged(&stored)?.is_empty() {
+    why = None;
+    if damaged(&stored, &mut why)?.is_empty() {
         return Ok(());
     }
     let elsewhere = match elsewhere {
         Some(it) => it,
         None => elsewhere.insert(index_all(shared, host)?),
     };
-    let mut banned = shared.banned(lineage, false)?;
+    // Where the log is damaged as well, it can be led to no other place, and what is wrong with the checkpoint is something else.
+    let mut banned = shared.banned(lineage, false).map_err(|e| if e.is_damage() { why.unwrap_or(e) } else { e })?;
     if banned.is_unsure() {
         banned.spare(survey::packs(shared)?);
     }

@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("modelwatch-stats", &["statrs", "faer"]),
     ("modelwatch-profile", &["blake3", "foldhash", "modelwatch-sdk", "modelwatch-stats"]),
-    ("modelwatch-store", &["blake3", "memmap2", "modelwatch-sdk", "zstd"]),
+    ("modelwatch-store", &["blake3", "memmap2", "modelwatch-sdk", "schemars", "zstd"]),
     (
         "modelwatch-tensors",
         &[

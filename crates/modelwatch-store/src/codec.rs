@@ -5,6 +5,8 @@
 //! all second bytes, and so on, so that exponents meet exponents. The difference of two training steps is
 //! taken by exclusive or, which is its own inverse, has no rounding and leaves equal bits zero.
 
+use std::slice;
+
 use zstd::{
     bulk::Compressor,
     zstd_safe::{CParameter, ParamSwitch},
@@ -14,6 +16,9 @@ use zstd::{
 const LEVEL: i32 = 1;
 /// How much of a chunk decides which codec it gets.
 const SAMPLE: usize = 64 << 10;
+/// How much of a chunk a glance takes in, and of how many places.
+const GLANCE: usize = 4 << 10;
+const N_GLANCES: usize = 8;
 /// What remains at most, in percent, for a codec to be worth its time.
 const WORTH: usize = 95;
 /// The most bytes of a block of zstd (RFC 8878, section 3.1.1.2.4).
@@ -96,17 +101,30 @@ impl Encoder {
         Codec::Raw
     }
 
+    /// Returns whether less than half of a chunk remains, as far as a glance tells.
+    pub(crate) fn shrinks_well(&mut self, raw: &[u8], width: usize) -> bool {
+        const PIECE: usize = GLANCE / N_GLANCES;
+        let mut glance = std::mem::take(&mut self.difference);
+        glance.clear();
+        if raw.len() <= GLANCE {
+            glance.extend_from_slice(raw);
+        } else {
+            // At whole elements.
+            let starts = (0..N_GLANCES).map(|it| (raw.len() / N_GLANCES * it) & !15);
+            starts.for_each(|at| glance.extend_from_slice(&raw[at..at + PIECE]));
+        }
+        let remains = |it: &mut Self, width| it.try_out(&glance, width).map(|it| it.1);
+        let res = widths(&width).iter().any(|&width| remains(self, width).is_some_and(|it| it < glance.len() / 2));
+        self.difference = glance;
+        res
+    }
+
     /// Returns the codec that does best on a sample, and what becomes of its lanes.
     fn choose(&mut self, raw: &[u8], width: usize, base: Option<&[u8]>) -> (Codec, Vec<Lane>) {
         let sample = &raw[..raw.len().min(SAMPLE)];
         let mut best = (Codec::Raw, Vec::new());
         let mut least = sample.len() * WORTH / 100;
-        let widths: &[usize] = match width {
-            0 => &[1, 2, 4],
-            1 => &[1],
-            _ => &[width],
-        };
-        for &width in widths {
+        for &width in widths(&width) {
             let codec = if width == 1 { Codec::Zstd } else { Codec::Shuffle { width: width as u16 } };
             if let Some((lanes, len)) = self.try_out(sample, width)
                 && len < least
@@ -168,6 +186,14 @@ impl Encoder {
             }
         }
         Some(())
+    }
+}
+
+/// Returns the widths that elements may have.
+fn widths(width: &usize) -> &[usize] {
+    match width {
+        0 => &[1, 2, 4],
+        _ => slice::from_ref(width),
     }
 }
 
@@ -406,6 +432,27 @@ mod tests {
         // A base of another length, or one that does not help, is not used.
         assert_eq!(round_trip(&step, 4, Some(&floats(49_999, 1))), Codec::Shuffle { width: 4 });
         assert_eq!(round_trip(&step, 4, Some(&noise(200_000, 1))), Codec::Shuffle { width: 4 });
+    }
+
+    #[test]
+    fn a_glance_tells_what_shrinks_well() {
+        let mut encoder = Encoder::default();
+        let mut shrinks_well = |raw: &[u8], width| encoder.shrinks_well(raw, width);
+        let sparse: Vec<u8> = floats(50_000, 1)
+            .chunks_exact(4)
+            .enumerate()
+            .flat_map(|(at, it)| if at % 8 == 0 { [it[0], it[1], it[2], it[3]] } else { [0; 4] })
+            .collect();
+        for width in [0, 4] {
+            assert!(!shrinks_well(&floats(50_000, 1), width) && !shrinks_well(&noise(200_000, 1), width));
+            assert!(shrinks_well(&[0; 100_000], width) && shrinks_well(&sparse, width));
+            // Few values, which differ in all of their bytes.
+            let values: Vec<u8> = noise(50_000, 1).iter().flat_map(|it| noise(4, u64::from(it % 8))).collect();
+            assert!(shrinks_well(&values, width));
+        }
+        // What the first bytes are like is not what the rest is like.
+        assert!(!shrinks_well(&[vec![0; 10_000], noise(90_000, 1)].concat(), 4));
+        (0..100).chain(GLANCE - 2..GLANCE + 2).for_each(|len| _ = shrinks_well(&noise(len, 1), 4));
     }
 
     #[test]

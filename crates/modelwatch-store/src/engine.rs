@@ -19,7 +19,9 @@ use crate::{
     format::{self, CHUNK_SIZE, Digest, FORMAT, MAX_MANIFEST, MAX_PACK, MAX_STORE_FILE, SEGMENT, StoreFile},
     keys,
     log::{Change, Log},
-    manifest, random,
+    manifest,
+    pace::{Compression, Pace},
+    random,
     reader::Reader,
     repair, scrub, stats,
     writer::Writer,
@@ -41,8 +43,8 @@ pub struct Settings {
     pub chunk_size: u64,
     /// The greatest size of a pack.
     pub max_pack: u64,
-    /// Whether chunks are stored smaller where that is worth it.
-    pub compresses: bool,
+    /// When chunks are stored smaller than they are.
+    pub compression: Compression,
     /// Whether a tensor may be stored as a difference to that of an earlier checkpoint.
     pub uses_delta: bool,
     /// Other copies of the store, from which damage is mended.
@@ -57,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) clock: fn() -> u64,
     pub(crate) chunk_size: u64,
     pub(crate) max_pack: u64,
-    pub(crate) compresses: bool,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) uses_delta: bool,
     pub(crate) replicas: Vec<Arc<dyn Blobs>>,
 }
@@ -70,7 +72,7 @@ impl Settings {
             clock: || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs()),
             chunk_size: CHUNK_SIZE,
             max_pack: MAX_PACK,
-            compresses: true,
+            compression: Compression::Adaptive,
             uses_delta: false,
             replicas: Vec::new(),
         }
@@ -89,7 +91,7 @@ impl Engine {
 
     /// As [`Self::open`], with segments of so many entries, which tests have smaller.
     pub(crate) fn open_with_segments(blobs: Arc<dyn Blobs>, settings: Settings, segment: u64) -> Result<Self> {
-        let Settings { writer, clock, chunk_size, max_pack, compresses, uses_delta, replicas } = settings;
+        let Settings { writer, clock, chunk_size, max_pack, compression, uses_delta, replicas } = settings;
         let place = blobs.locate(keys::STORE_FILE);
         let file = blobs.read(keys::STORE_FILE, MAX_STORE_FILE).and_then(|it| match it {
             Some(bytes) => StoreFile::parse(&place, &bytes),
@@ -108,7 +110,8 @@ impl Engine {
             }
         };
         let lists = Lists::default();
-        let shared = Shared { blobs, log, lists, clock, chunk_size, max_pack, compresses, uses_delta, replicas };
+        let pace = Arc::new(Pace::new(compression));
+        let shared = Shared { blobs, log, lists, clock, chunk_size, max_pack, pace, uses_delta, replicas };
         Ok(Self { shared: Arc::new(shared) })
     }
 

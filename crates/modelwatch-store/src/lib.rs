@@ -27,6 +27,7 @@ mod random;
 mod buffer;
 mod codec;
 mod frame;
+mod pace;
 mod pack;
 mod parallel;
 mod tree;
@@ -72,5 +73,6 @@ pub use crate::{
     engine::{Engine, Settings},
     errors::corrupt,
     keys::STORE_FILE,
+    pace::Compression,
     random::{id as random_id, number as random_number},
 };

@@ -3,8 +3,12 @@
 //! The layout is in [`crate::format`].
 
 use std::{
-    sync::mpsc::{self, Receiver, Sender, SyncSender},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender, SyncSender},
+    },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use modelwatch_sdk::{Error, ErrorKind, Result};
@@ -15,7 +19,9 @@ use crate::{
     errors,
     format::{Digest, MAX_PACK},
     frame::{FRAME_HEADER, Frame, FrameSpan, Header},
-    keys, random,
+    keys,
+    pace::Pace,
+    random,
 };
 
 const HEADER: [u8; 8] = *b"MWPK\x01\0\0\0";
@@ -25,8 +31,8 @@ const TRAILER: usize = 48;
 /// The size of a [`salt`].
 pub(crate) const SALT_FRAME: u64 = (FRAME_HEADER + random::ID) as u64;
 
-/// How many frames may wait to be written.
-const N_WAITING: usize = 8;
+/// How many frames may wait to be written: with fewer, encoding waits while it could be ahead, and the processor with it.
+const N_WAITING: usize = 24;
 
 /// The packs that one writer fills. Each is hashed and written by a thread of its own, so that the next chunks
 /// are encoded meanwhile, and while one is filled, the one before is synced.
@@ -34,6 +40,8 @@ pub(crate) struct PackWriter {
     max: u64,
     /// Whether packs start with a [`salt`].
     is_salted: bool,
+    /// What learns how fast packs are written.
+    pace: Arc<Pace>,
     current: Option<Current>,
     /// A complete pack that is being written and synced.
     closing: Option<(String, JoinHandle<Result<Digest>>)>,
@@ -65,13 +73,14 @@ enum Piece {
 
 impl PackWriter {
     /// Returns a writer of packs of at most `max` bytes (unless one chunk alone takes more).
-    pub(crate) fn new(max: u64) -> Self {
-        Self { max, is_salted: false, current: None, closing: None, finished: Vec::new(), spare: mpsc::channel() }
+    pub(crate) fn new(max: u64, pace: &Arc<Pace>) -> Self {
+        let (pace, spare) = (Arc::clone(pace), mpsc::channel());
+        Self { max, is_salted: false, pace, current: None, closing: None, finished: Vec::new(), spare }
     }
 
     /// As [`Self::new`], for packs whose names never were and never come again.
-    pub(crate) fn salted(max: u64) -> Self {
-        let mut res = Self::new(max);
+    pub(crate) fn salted(max: u64, pace: &Arc<Pace>) -> Self {
+        let mut res = Self::new(max, pace);
         res.is_salted = true;
         res
     }
@@ -97,7 +106,8 @@ impl PackWriter {
         let current = match &mut self.current {
             Some(it) => it,
             None => {
-                let current = self.current.insert(Current::start(stage, position, self.spare.0.clone())?);
+                let (spare, pace) = (self.spare.0.clone(), Arc::clone(&self.pace));
+                let current = self.current.insert(Current::start(stage, position, spare, pace)?);
                 if self.is_salted {
                     current.push(salt());
                 }
@@ -170,20 +180,26 @@ impl Drop for PackWriter {
 }
 
 impl Current {
-    fn start(stage: &dyn Stage, position: usize, spare: Sender<Vec<u8>>) -> Result<Self> {
+    fn start(stage: &dyn Stage, position: usize, spare: Sender<Vec<u8>>, pace: Arc<Pace>) -> Result<Self> {
         let name = format!("{position}.pack");
         let mut file = stage.create(&name)?;
         let (pieces, incoming) = mpsc::sync_channel(N_WAITING);
         let write = move || {
             let mut hasher = blake3::Hasher::new();
+            let (mut n_bytes, mut took) = (0, Duration::ZERO);
             for it in incoming {
                 let Piece::Bytes(bytes) = it else {
                     let digest = hasher.finalize().into();
+                    let start = Instant::now();
                     file.finish(digest)?;
+                    pace.wrote(n_bytes, took + start.elapsed());
                     return Ok(digest);
                 };
                 hasher.update(&bytes);
+                let start = Instant::now();
                 file.append(&bytes)?;
+                took += start.elapsed();
+                n_bytes += bytes.len() as u64;
                 // Nobody may want it anymore.
                 let _ = spare.send(bytes);
             }

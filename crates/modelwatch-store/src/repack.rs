@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use modelwatch_sdk::{Host, Result, store::Collected};
 
 use crate::{
+    codec::{Codec, Encoder},
     collect::{cancelled, doubt},
     condemned::Banned,
     engine::Shared,
@@ -13,6 +14,7 @@ use crate::{
     frame::{self, FRAME_HEADER, Frame, Header, Located, Source},
     keys,
     manifest::StoredManifest,
+    pace::Effort,
     pack::{self, PackWriter},
     relocate::relocate,
     sink::publish_named,
@@ -93,18 +95,20 @@ fn needed(shared: &Shared, host: &dyn Host, manifests: &[(String, Digest)]) -> R
 /// Copies what is needed into new packs. Returns where each frame is now, by pack and offset.
 fn rewrite(shared: &Shared, host: &dyn Host, packs: &Packs) -> Result<HashMap<(Digest, u64), Source>> {
     let mut res = HashMap::new();
+    let mut encoder = (shared.pace.unhurried() == Effort::Full).then(Encoder::default);
     let mut frames = packs.values().flat_map(Frames::values).peekable();
     // A new pack at a time, so that none waits in memory where a stage has no room.
     while frames.peek().is_some() {
         let stage = shared.blobs.stage()?;
         // The same frames may have been in a pack that was swept, whose name must not come again.
-        let mut writer = PackWriter::salted(u64::MAX);
+        let mut writer = PackWriter::salted(u64::MAX, &shared.pace);
         let (mut len, mut placed) = (0, Vec::new());
         while let Some((located, raw_len)) =
             frames.next_if(|it| len == 0 || len + it.0.source.span.size <= shared.max_pack / 2)
         {
             cancelled(host)?;
-            let (_, span) = writer.add(stage.as_ref(), copy(shared, located, *raw_len).map_err(doubt)?)?;
+            let (_, span) =
+                writer.add(stage.as_ref(), copy(shared, located, *raw_len, encoder.as_mut()).map_err(doubt)?)?;
             len += span.size;
             placed.push((located.source, span));
         }
@@ -117,14 +121,21 @@ fn rewrite(shared: &Shared, host: &dyn Host, packs: &Packs) -> Result<HashMap<(D
     Ok(res)
 }
 
-/// Reads a frame as it is stored, once it is known to be sound.
-fn copy(shared: &Shared, located: &Located, raw_len: u64) -> Result<Frame> {
-    let Source { pack, span, .. } = located.source;
+/// Reads a frame as it is stored, once it is known to be sound. What is not compressed yet, since a writer waited, is now.
+fn copy(shared: &Shared, located: &Located, raw_len: u64, encoder: Option<&mut Encoder>) -> Result<Frame> {
+    let Source { hash, pack, span } = located.source;
     let key = keys::pack(pack);
-    frame::read(shared.blobs.as_ref(), located, &mut vec![0; raw_len as usize])?;
+    let mut raw = vec![0; raw_len as usize];
+    frame::read(shared.blobs.as_ref(), located, &mut raw)?;
     let mut bytes = vec![0; span.size as usize];
     shared.blobs.read_at(&key, span.offset, &mut bytes)?;
     let corrupt = |what: &str| errors::corrupt(shared.blobs.locate(&key), what);
     let header = bytes.first_chunk::<FRAME_HEADER>().ok_or_else(|| corrupt("has a frame without a header"))?;
-    Ok(Frame { header: Header::parse(header).map_err(|what| corrupt(&what))?, bytes })
+    let header = Header::parse(header).map_err(|what| corrupt(&what))?;
+    match encoder {
+        Some(it) if header.codec == Codec::Raw => {
+            Ok(Frame::new(hash, &raw, Vec::new(), |out| it.encode(&raw, 0, None, out)))
+        }
+        _ => Ok(Frame { header, bytes }),
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use modelwatch_sdk::{Error, ErrorKind, Result};
@@ -17,6 +18,7 @@ use crate::{
     frame::{self, Frame, FrameSpan, Located, Scratch, Source},
     keys,
     known::Known,
+    pace::{Effort, Encoded},
     pack::{self, PackWriter},
     parallel::{self, share},
 };
@@ -33,6 +35,7 @@ pub(crate) struct Sink {
     /// What this sink placed already.
     placed: HashMap<Digest, Placed>,
     workers: Vec<Worker>,
+    encoded: Encoded,
     pub(crate) stage: Box<dyn Stage>,
 }
 
@@ -98,9 +101,9 @@ impl Sink {
     pub(crate) fn new(shared: &Arc<Shared>, lineage: &str) -> Result<Self> {
         let known = Known::new(shared, lineage)?;
         let packs = if known.unread.is_empty() {
-            PackWriter::new(shared.max_pack)
+            PackWriter::new(shared.max_pack, &shared.pace)
         } else {
-            PackWriter::salted(shared.max_pack)
+            PackWriter::salted(shared.max_pack, &shared.pace)
         };
         Ok(Self {
             shared: Arc::clone(shared),
@@ -109,6 +112,7 @@ impl Sink {
             known,
             placed: HashMap::new(),
             workers: parallel::workers(),
+            encoded: Encoded::default(),
             stage: shared.blobs.stage()?,
         })
     }
@@ -148,10 +152,13 @@ impl Sink {
                 tasks.push(Task { bytes, hash, part, buffer: self.packs.buffer() });
             }
         }
-        let (known, compresses) = (&self.known, self.shared.compresses);
+        let (known, effort, start) = (&self.known, self.effort(), Instant::now());
         let decide =
-            |worker: &mut Worker, it: Task<'_>| (it.hash, it.bytes.len() as u64, worker.decide(known, it, compresses));
-        for (hash, len, fate) in share(&mut self.workers, tasks, decide) {
+            |worker: &mut Worker, it: Task<'_>| (it.hash, it.bytes.len() as u64, worker.decide(known, it, effort));
+        let decided = share(&mut self.workers, tasks, decide);
+        let is_new = |it: &&(Digest, u64, Fate)| matches!(it.2, Fate::New(..));
+        self.encoded.add(decided.iter().filter(is_new).map(|it| it.1).sum(), effort, start.elapsed());
+        for (hash, len, fate) in decided {
             // The same chunk can be there twice in one round.
             if !self.placed.contains_key(&hash) {
                 let placed = self.place(hash, len, fate)?;
@@ -160,6 +167,13 @@ impl Sink {
         }
         out.extend(digests.iter().map(|it| self.placed[it]));
         Ok(())
+    }
+
+    /// Returns how much work the next chunks get. Where finished packs do not wait, each is on its way before the next chunks
+    /// are looked at, and that takes longer than any work on them.
+    fn effort(&self) -> Effort {
+        let pace = &self.shared.pace;
+        if self.stage.is_roomy() { pace.effort(&self.encoded) } else { pace.unhurried() }
     }
 
     fn place(&mut self, hash: Digest, len: u64, fate: Fate) -> Result<Placed> {
@@ -235,7 +249,7 @@ impl Sink {
                     frame::read(self.shared.blobs.as_ref(), &located, &mut bytes).map_err(|_| overtaken())?;
                     let part = Part { of: "", at: 0, width: 0 };
                     let task = Task { bytes: &bytes, hash: it.hash, part, buffer: self.packs.buffer() };
-                    let frame = Worker::default().frame(task, None, self.shared.compresses);
+                    let frame = Worker::default().frame(task, None, self.shared.pace.unhurried());
                     **it = self.add(frame, None)?;
                 }
                 _ => {}
@@ -288,21 +302,27 @@ fn overtaken() -> Error {
 }
 
 impl Worker {
-    fn decide(&mut self, known: &Known, task: Task<'_>, compresses: bool) -> Fate {
+    fn decide(&mut self, known: &Known, task: Task<'_>, effort: Effort) -> Fate {
         let Task { bytes, hash, part, .. } = task;
         if let Some(it) = known.find(hash, bytes, &mut self.found, &mut self.scratch) {
             return Fate::Stored(it);
         }
-        let base = if compresses { known.base(part, bytes.len()) } else { None };
-        let frame = self.frame(task, base.as_ref().map(|it| it.1.as_slice()), compresses);
+        let base = if effort == Effort::None { None } else { known.base(part, bytes.len()) };
+        let frame = self.frame(task, base.as_ref().map(|it| it.1.as_slice()), effort);
         let base = base.filter(|_| matches!(frame.header.codec, Codec::Delta { .. })).map(|it| it.0);
         Fate::New(frame, base)
     }
 
-    fn frame(&mut self, task: Task<'_>, base: Option<&[u8]>, compresses: bool) -> Frame {
+    fn frame(&mut self, task: Task<'_>, base: Option<&[u8]>, effort: Effort) -> Frame {
         let Task { bytes, hash, part, buffer } = task;
         Frame::new(hash, bytes, buffer, |out| {
-            if compresses {
+            let is_worth_it = match effort {
+                Effort::None => false,
+                // To read the base took longer than the rest does.
+                Effort::Glance => base.is_some() || self.encoder.shrinks_well(bytes, part.width),
+                Effort::Full => true,
+            };
+            if is_worth_it {
                 return self.encoder.encode(bytes, part.width, base, out);
             }
             out.extend_from_slice(bytes);

@@ -21,7 +21,7 @@ mod tests;
 use std::{fs, io, path::Path, sync::Arc};
 
 use modelwatch_sdk::{Error, JsonSchema, Registry, Result, store::CheckpointStore};
-use modelwatch_store::{Blobs, Engine, Settings};
+use modelwatch_store::{Blobs, Compression, Engine, Settings};
 use serde::Deserialize;
 
 use crate::{
@@ -42,9 +42,12 @@ pub struct Config {
     /// system looks like that is not mounted: `modelwatch store init` says it once, and this for good.
     #[serde(default)]
     pub create: bool,
-    /// Whether bytes are compressed where a sample of them shows that it is worth it.
-    #[serde(default = "yes")]
-    pub compress: bool,
+    /// When bytes are compressed. `adaptive`: while the disk takes them more slowly than they are compressed, and always the
+    /// first few MiB of a checkpoint and what becomes less than half; so weights take up to a sixth more space on a disk that
+    /// takes over half a gigabyte in a second, and a save waits for no compression. `always`: wherever a sample shows that it
+    /// is worth it. `never`: not at all.
+    #[serde(default)]
+    pub compression: Compression,
     /// Whether tensors may be stored as differences to those of an earlier checkpoint: less space for checkpoints that
     /// follow each other closely, more time to read them. Every eighth checkpoint stands for itself.
     #[serde(default)]
@@ -53,10 +56,6 @@ pub struct Config {
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub replicas: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// The store in a folder.
@@ -79,7 +78,7 @@ impl modelwatch_sdk::Store for LocalStore {
             beginning::check(Path::new(&config.path))?;
         }
         let mut settings = Settings::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
-        settings.compresses = config.compress;
+        settings.compression = config.compression;
         settings.uses_delta = config.delta;
         for (at, it) in config.replicas.iter().enumerate() {
             settings.replicas.push(replica(at, it, settings.clock)?);

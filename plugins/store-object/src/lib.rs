@@ -19,7 +19,7 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use modelwatch_sdk::{Error, JsonSchema, Registry, Result, store::CheckpointStore};
-use modelwatch_store::{Blobs, Engine, STORE_FILE, Settings, examine, format::MAX_STORE_FILE};
+use modelwatch_store::{Blobs, Compression, Engine, STORE_FILE, Settings, examine, format::MAX_STORE_FILE};
 use serde::Deserialize;
 
 use crate::{bucket::Bucket, retry::Patience};
@@ -42,9 +42,10 @@ pub struct Config {
     /// pipelines are shown and kept.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
-    /// Whether bytes are compressed where a sample of them shows that it is worth it.
-    #[serde(default = "yes")]
-    pub compress: bool,
+    /// When bytes are compressed. `adaptive` and `always`: wherever a sample shows that it is worth it, since the network is
+    /// what a save waits for. `never`: not at all.
+    #[serde(default)]
+    pub compression: Compression,
     /// Whether tensors may be stored as differences to those of an earlier checkpoint: less space for checkpoints that
     /// follow each other closely, more time to read them. Every eighth checkpoint stands for itself.
     #[serde(default)]
@@ -61,10 +62,6 @@ pub struct Config {
     #[serde(default = "deadline")]
     #[schemars(range(min = 1, max = 3600))]
     pub deadline: u32,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn timeout() -> u32 {
@@ -94,7 +91,7 @@ impl modelwatch_sdk::Store for ObjectStore {
             pause: Duration::from_millis(100),
         };
         let mut settings = Settings::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
-        settings.compresses = config.compress;
+        settings.compression = config.compression;
         settings.uses_delta = config.delta;
         settings.max_pack = MAX_PACK;
         Ok(Box::new(open_with(&config, patience, settings)?))

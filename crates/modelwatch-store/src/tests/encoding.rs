@@ -1,6 +1,9 @@
 //! Chunks are stored smaller where that is worth it, and come back bit by bit.
 
+use std::time::Duration;
+
 use super::*;
+use crate::{frame::FRAME_HEADER, manifest::StoredManifest, pace::Compression};
 
 /// Weights of a training run: numbers around one, of which every step changes the low bits of some.
 fn weights(step: u64) -> Vec<u8> {
@@ -45,7 +48,7 @@ fn size_of_ten_steps(change: impl Fn(&mut Settings)) -> (Memory, Engine, Vec<Che
 
 #[test]
 fn compression_and_differences_save_space_and_lose_no_bit() {
-    let raw = size_of_ten_steps(|it| it.compresses = false).0.size("packs/");
+    let raw = size_of_ten_steps(|it| it.compression = Compression::Never).0.size("packs/");
     let shuffled = size_of_ten_steps(|_| ()).0.size("packs/");
     let (memory, store, ids) = size_of_ten_steps(|it| it.uses_delta = true);
     let delta = memory.size("packs/");
@@ -55,7 +58,7 @@ fn compression_and_differences_save_space_and_lose_no_bit() {
     let mut keyframes = Vec::new();
     for id in &ids {
         let manifest = store.shared.log.with("run", |it| Ok(it.manifests(id)[0])).unwrap();
-        let stored = crate::manifest::StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
+        let stored = StoredManifest::load(&memory, manifest, CHUNK as u64).unwrap();
         keyframes.push(stored.chunks().all(|it| it.base.is_none()));
     }
     assert_eq!(keyframes.iter().filter(|it| **it).count(), 2, "{keyframes:?}");
@@ -137,5 +140,78 @@ fn what_is_stored_again_shares_with_the_newest_and_with_what_a_ref_is_at() {
         check_these(&store, &again, 2000, &content).unwrap();
         let added = memory.size("packs/") - before;
         assert_eq!(added < CHUNK as u64, has_ref || n_between < 8, "{has_ref} {n_between} {n_tags}: {added}");
+    }
+}
+
+/// Numbers between a half and one, of which all bits but those of the exponent are random.
+fn halves(len: usize, seed: u64) -> Vec<u8> {
+    noise(len, seed).chunks_exact(4).flat_map(|it| [it[0], it[1], it[2] & 0x7f, 0x3f]).collect()
+}
+
+/// Saves twelve MiB of weights and one of zeros where the place took so many bytes in a second before. Returns the checkpoint
+/// and for each MiB whether it was compressed.
+fn save_at(compression: Compression, is_roomy: bool, place: u64) -> (CheckpointId, Vec<bool>) {
+    const MIB: u64 = 1 << 20;
+    let memory = Memory::new(is_roomy);
+    let settings = Settings { compression, chunk_size: MIB, max_pack: 64 * MIB, ..settings() };
+    let store = open_with(&memory, settings);
+    store.shared.pace.wrote(place, Duration::from_secs(1));
+    let mut writer = store.begin(&(), "run", &metadata(1)).unwrap();
+    for at in 0..13 {
+        let bytes = if at == 12 { vec![0; MIB as usize] } else { halves(MIB as usize, at) };
+        let name = format!("layer.{at:02}");
+        writer.tensor(&TensorView { name: &name, dtype: DType::F32, shape: &[MIB / 4], bytes: &bytes }).unwrap();
+    }
+    let id = writer.commit().unwrap();
+    is_sound(&store);
+    let manifest = store.shared.log.with("run", |it| Ok(it.manifests(&id)[0])).unwrap();
+    let stored = StoredManifest::load(&memory, manifest, MIB).unwrap();
+    (id, stored.chunks().map(|it| it.size < it.len + FRAME_HEADER as u64).collect())
+}
+
+#[test]
+fn on_a_fast_place_only_what_costs_no_time_is_compressed() {
+    const FAST: u64 = 1 << 60;
+    const SLOW: u64 = 32 << 20;
+    let (id, compressed) = save_at(Compression::Adaptive, true, FAST);
+    let first_and_zeros: Vec<bool> = (0..13).map(|it| it < 8 || it == 12).collect();
+    assert_eq!(compressed, first_and_zeros);
+    // A place of which nothing is known is treated as a fast one; one where packs do not wait is a network.
+    for (compression, is_roomy, place, expected) in [
+        (Compression::Adaptive, true, 1, &first_and_zeros[..]),
+        (Compression::Adaptive, true, SLOW, &[true; 13]),
+        (Compression::Adaptive, false, FAST, &[true; 13]),
+        (Compression::Always, true, FAST, &[true; 13]),
+        (Compression::Never, true, SLOW, &[false; 13]),
+        (Compression::Never, false, SLOW, &[false; 13]),
+    ] {
+        let (other, compressed) = save_at(compression, is_roomy, place);
+        assert_eq!(compressed, expected, "{compression:?} {is_roomy} {place}");
+        assert_eq!(other, id, "what is stored how is no part of a checkpoint");
+    }
+}
+
+#[test]
+fn what_is_moved_out_of_a_mostly_unneeded_pack_is_compressed() {
+    for (compression, is_smaller) in [(Compression::Adaptive, true), (Compression::Never, false)] {
+        let memory = Memory::new(true);
+        let write = |step: u64, n_chunks: usize| {
+            let store = open_with(&memory, Settings { compression: Compression::Never, ..settings() });
+            let mut writer = store.begin(&(), "run", &metadata(step)).unwrap();
+            writer.append("model.bin", &weights(0)[..n_chunks * CHUNK]).unwrap();
+            writer.commit().unwrap()
+        };
+        let [gone, kept] = [write(1, 4), write(2, 1)];
+        let store = open_with(&memory, Settings { compression, ..settings() });
+        store.remove("run", &[gone], "").unwrap();
+        collect(&store, 0);
+        collect(&store, 0);
+        assert!(
+            read_file(open(&memory).open(&(), &kept).unwrap().as_ref(), "model.bin").unwrap() == weights(0)[..CHUNK]
+        );
+        is_sound(&open(&memory));
+        let size = memory.size("packs/");
+        assert!(size < 2 * CHUNK as u64, "the pack was not moved: {size}");
+        assert_eq!(size < CHUNK as u64, is_smaller, "{compression:?}: {size}");
     }
 }

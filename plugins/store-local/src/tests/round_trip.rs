@@ -7,7 +7,7 @@ use std::{
 
 use modelwatch_sdk::{Store, store::History};
 use modelwatch_store::{
-    Stage,
+    Compression, Stage,
     format::{Digest, MAX_PACK},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 fn config(path: &str) -> Config {
-    Config { path: path.to_owned(), create: true, compress: true, delta: false, replicas: vec![] }
+    Config { path: path.to_owned(), create: true, compression: Compression::Adaptive, delta: false, replicas: vec![] }
 }
 
 fn open_sized(path: &Path, chunk_size: u64) -> Engine {

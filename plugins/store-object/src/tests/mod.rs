@@ -14,7 +14,7 @@ use modelwatch_sdk::{
     ErrorKind, Result,
     store::{CheckpointId, CheckpointStore},
 };
-use modelwatch_store::{Engine, Settings};
+use modelwatch_store::{Compression, Engine, Settings};
 use serde_json::{Map, json};
 
 use self::server::{PATIENCE, Server};
@@ -24,7 +24,15 @@ const CHUNK: usize = 4096;
 
 fn config(url: &str, options: impl IntoIterator<Item = (String, String)>) -> Config {
     let options: BTreeMap<_, _> = options.into_iter().collect();
-    Config { url: url.to_owned(), options, compress: true, delta: false, replicas: vec![], timeout: 30, deadline: 60 }
+    Config {
+        url: url.to_owned(),
+        options,
+        compression: Compression::Adaptive,
+        delta: false,
+        replicas: vec![],
+        timeout: 30,
+        deadline: 60,
+    }
 }
 
 fn settings() -> Settings {

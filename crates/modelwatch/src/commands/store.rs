@@ -39,6 +39,8 @@ use crate::{
 const LOCAL: &str = "local";
 /// What a ref that is not set is at.
 const NONE: &str = "none";
+/// The ref that is at the newest checkpoint.
+const LATEST: &str = "latest";
 
 pub(crate) fn store(arguments: &cli::Store, quiet: bool) -> anyhow::Result<Code> {
     let Some((mut store, of_pipeline)) = open(arguments)? else { return Ok(Code::WRONG) };
@@ -235,6 +237,7 @@ fn table() -> Table {
 fn lineages(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
     let mut rows = table();
     rows.set_header(["LINEAGE", "CHECKPOINTS", "REFS"]);
+    let mut notes = Vec::new();
     for name in store.lineages().map_err(explained)? {
         let history = history(store, &name)?;
         let refs: Vec<_> = history.refs().map(|(name, id)| format!("{name} → {}", id.short())).collect();
@@ -242,9 +245,11 @@ fn lineages(store: &dyn CheckpointStore) -> anyhow::Result<Code> {
             Some(of) => format!("(profiles that runs keep beside the checkpoints of {of})"),
             None => refs.join(", "),
         };
+        notes.extend(pinned(&name, &history));
         rows.add_row([name, history.checkpoints().len().to_string(), what]);
     }
     output::print(&rows.to_string())?;
+    notes.iter().for_each(|it| output::note(it));
     Ok(Code::OK)
 }
 
@@ -258,6 +263,7 @@ fn list(store: &dyn CheckpointStore, lineage: &str) -> anyhow::Result<Code> {
         rows.add_row([it.id.short().to_owned(), time(it.time), verdict.to_owned(), refs.join(", ")]);
     }
     output::print(&rows.to_string())?;
+    pinned(lineage, &history).iter().for_each(|it| output::note(it));
     Ok(Code::OK)
 }
 
@@ -339,7 +345,7 @@ fn set(
     if other != lineage {
         return Err(Wrong(format!("`{text}` is of lineage `{other}`, `{target}` of `{lineage}`")).into());
     }
-    movable(&name)?;
+    movable(store, &lineage, &name)?;
     checkpoint::verify(store, host, &id)?;
     // Where the end of the log is damaged nobody can tell where the ref is, nor whether it is set.
     let before = whole_history(store, &lineage)?;
@@ -389,7 +395,7 @@ fn rollback(
     how: &How<'_>,
 ) -> anyhow::Result<Code> {
     let (lineage, name) = reference(target)?;
-    movable(&name)?;
+    movable(store, &lineage, &name)?;
     let history = whole_history(store, &lineage)?;
     let rules = of_pipeline.map_or_else(RefRules::default, |it| it.1.ref_rules(&name));
     if let Some(why) = refs::flaps(&rules, &history, &name, prune::seconds_now()).filter(|_| !how.force) {
@@ -416,11 +422,23 @@ fn rollback(
 }
 
 /// Fails for the ref that nobody moves.
-fn movable(name: &str) -> anyhow::Result<()> {
-    if name == "latest" {
-        return Err(Wrong("`latest` is always the newest checkpoint; choose another name".to_owned()).into());
+fn movable(store: &dyn CheckpointStore, lineage: &str, name: &str) -> anyhow::Result<()> {
+    if name != LATEST {
+        return Ok(());
     }
-    Ok(())
+    let pinned = store.history(lineage).ok().and_then(|it| pinned(lineage, &it));
+    let why = pinned.unwrap_or_else(|| "`latest` is always the newest checkpoint".to_owned());
+    Err(Wrong(format!("{why}; choose another name")).into())
+}
+
+/// Says that `latest` is not what it is called, where that is so.
+fn pinned(lineage: &str, history: &History) -> Option<String> {
+    let (_, at) = history.refs().find(|it| it.0 == LATEST)?;
+    Some(format!(
+        "`{lineage}@{LATEST}` stays at {}, where an earlier version set it, whatever is stored next; `modelwatch store unset \
+         {lineage}@{LATEST}` makes it the newest checkpoint again",
+        at.short()
+    ))
 }
 
 fn unset(store: &dyn CheckpointStore, target: &str, reason: &str) -> anyhow::Result<Code> {

@@ -689,3 +689,38 @@ fn a_ref_that_is_named_as_another_checkpoint_is_ambiguous() {
     assert!(told, "{}", ended.err);
     assert!(ok(&project, &["show", &format!("digits@b3:{short}")]).starts_with(&first));
 }
+
+/// As versions did that let `latest` be set: it is called so in the last entry of the log.
+#[test]
+fn a_latest_that_was_set_is_told_of_with_its_remedy() {
+    let project = Project::new();
+    let first = &put(&project, "digits/cnn_series/e08.safetensors", "digits");
+    put(&project, "digits/mlp_series/e08.safetensors", "digits");
+    assert!(!store(&project, &["list", "digits"]).err.contains("latest"));
+    assert!(store(&project, &["set", "digits@latest", first]).err.contains("is always the newest checkpoint; choose"));
+    ok(&project, &["set", "digits@pinned", first]);
+    let log = project.path().join("store/log/digits");
+    let mut entries: Vec<PathBuf> = fs::read_dir(log).unwrap().map(|it| it.unwrap().path()).collect();
+    entries.sort();
+    let entry = entries.last().unwrap();
+    let text = fs::read_to_string(entry).unwrap().replace(r#""name":"pinned""#, r#""name":"latest""#);
+    let (body, _) = text.split_once(r#","digest":""#).unwrap();
+    let digest = blake3::hash(body.as_bytes()).to_hex();
+    fs::remove_file(entry).unwrap();
+    fs::write(entry, format!(r#"{body},"digest":"{digest}"}}"#)).unwrap();
+    let says = "`digits@latest` stays at ";
+    let remedy = "`modelwatch store unset digits@latest` makes it the newest checkpoint again";
+    for (arguments, code) in [
+        (&["list"][..], 0),
+        (&["list", "digits"], 0),
+        (&["scrub"], 0),
+        (&["set", "digits@latest", first], 2),
+        (&["rollback", "digits@latest"], 2),
+    ] {
+        let ended = store(&project, arguments);
+        assert!(ended.err.contains(says) && ended.err.contains(remedy), "{arguments:?}: {}", ended.err);
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
+    }
+    ok(&project, &["unset", "digits@latest"]);
+    assert!(!store(&project, &["list", "digits"]).err.contains("latest"));
+}

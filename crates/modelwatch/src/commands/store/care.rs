@@ -6,7 +6,7 @@ use modelwatch_sdk::{
     store::{CheckpointStore, ScrubDepth},
 };
 
-use super::{explained, table};
+use super::{explained, pinned, table};
 use crate::{
     commands::{Code, Wrong},
     output,
@@ -36,6 +36,11 @@ pub(super) fn scrub(
         text.push_str(&format!("damaged: {it}\n"));
     }
     output::print(&text)?;
+    // No damage, and not what the name says either. What cannot be read was just told of.
+    for lineage in store.lineages().unwrap_or_default() {
+        let pinned = store.history(&lineage).ok().and_then(|it| pinned(&lineage, &it));
+        pinned.iter().for_each(|it| output::note(it));
+    }
     Ok(if report.damage.is_empty() { Code::OK } else { Code::FAILED })
 }
 

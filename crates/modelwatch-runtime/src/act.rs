@@ -200,7 +200,10 @@ fn swap(
     to: &CheckpointId,
     reason: &str,
 ) -> ActionRecord {
-    let res = judged.store.set_ref(judged.lineage, &name, to, from, reason);
+    // For those who move it without the pipeline.
+    let rules = judged.pipeline.ref_rules(&name);
+    let reason = refs::recorded(reason, &rules, judged.before, &name, judged.config);
+    let res = judged.store.set_ref(judged.lineage, &name, to, from, &reason);
     let is_there = || judged.store.get_ref(judged.lineage, &name).is_ok_and(|it| it.as_ref() == Some(to));
     let (status, message) = swapped(res, is_there);
     if status == ActionStatus::Done {

@@ -1,5 +1,7 @@
 //! What holds for a ref before it is moved.
 
+mod recorded;
+
 use modelwatch_config::{Pipeline, RefRules, Require};
 use modelwatch_sdk::{
     Host,
@@ -12,6 +14,8 @@ use crate::{
     load::{Skipped, is_of_checkpoint},
     retain::{is_within, settled},
 };
+
+pub use self::recorded::{Recorded, recorded};
 
 /// A ref that is to go back.
 #[derive(Clone, Copy, Debug)]

@@ -425,7 +425,8 @@ pub(crate) enum StoreCommand {
         /// Why; kept in the log.
         #[arg(long, default_value = "set by hand")]
         reason: String,
-        /// Also to a checkpoint that a pipeline failed; the log says so. What the pipeline requires of the ref holds all the same.
+        /// Also to a checkpoint that a pipeline failed, or that is not what the last pipeline that moved the ref requires; the log says
+        /// so. What `--pipeline` requires of the ref holds all the same.
         #[arg(long)]
         force: bool,
         /// Only where the ref is at this checkpoint now, as `digits@b3:4fa1c2`; `none` where it is not set.

@@ -19,7 +19,7 @@ use modelwatch_runtime::{
     blessing,
     checkpoint::{self, CheckpointError},
     plugin::{Catalog, Component, Lookup, SearchPath},
-    refs::{self, Rollback},
+    refs::{self, Recorded, Rollback},
 };
 use modelwatch_sdk::{
     Host, Kind,
@@ -349,11 +349,9 @@ fn set(
     checkpoint::verify(store, host, &id)?;
     // Where the end of the log is damaged nobody can tell where the ref is, nor whether it is set.
     let before = whole_history(store, &lineage)?;
-    let refused = of_pipeline.and_then(|(document, pipeline)| {
-        let config = blessing::config_digest(document);
-        refs::refuses(&pipeline.ref_rules(&name), &before, &name, &id, &config)
-    });
-    if let Some(why) = refused {
+    let rule = Rule::of(of_pipeline, &before, &name);
+    let unmet = refs::refuses(&rule.rules, &before, &name, &id, &rule.config);
+    if let Some(why) = unmet.as_ref().filter(|_| of_pipeline.is_some()) {
         bail!("{why}");
     }
     let expected = before.refs().find(|it| it.0 == name).map(|it| it.1);
@@ -366,12 +364,13 @@ fn set(
         }
     }
     if expected != Some(&id) {
-        let failed = refs::failed(&before, &id);
+        let failed = unmet.or_else(|| refs::failed(&before, &id));
         if let Some(why) = failed.as_ref().filter(|_| !how.force) {
             bail!("{why}, so that `{target}` stays where it is; to move it there all the same, say `--force`");
         }
         let reason = failed.map_or_else(|| how.reason.to_owned(), |why| format!("{} (forced: {why})", how.reason));
-        let reason = if of_pipeline.is_none() && refs::leaves_judged(&before, &name, &id) {
+        let is_unknown = of_pipeline.is_none() && rule.recorded.is_none();
+        let reason = if is_unknown && refs::leaves_judged(&before, &name, &id) {
             output::note(&format!(
                 "`{target}` leaves a checkpoint that a pipeline judged for {}, which none did; name the pipeline with `--pipeline`, \
                  so that what it requires of the ref holds",
@@ -381,6 +380,7 @@ fn set(
         } else {
             reason
         };
+        let reason = rule.said(&reason, &before, &name);
         store.set_ref(&lineage, &name, &id, expected, &reason).map_err(explained)?;
     }
     output::print(&format!("{target} is at {}", id.short()))?;
@@ -397,13 +397,12 @@ fn rollback(
     let (lineage, name) = reference(target)?;
     movable(store, &lineage, &name)?;
     let history = whole_history(store, &lineage)?;
-    let rules = of_pipeline.map_or_else(RefRules::default, |it| it.1.ref_rules(&name));
-    if let Some(why) = refs::flaps(&rules, &history, &name, prune::seconds_now()).filter(|_| !how.force) {
+    let rule = Rule::of(of_pipeline, &history, &name);
+    if let Some(why) = refs::flaps(&rule.rules, &history, &name, prune::seconds_now()).filter(|_| !how.force) {
         bail!("{why}; then say `--force`");
     }
-    let config = of_pipeline.map(|it| blessing::config_digest(&it.0)).unwrap_or_default();
     let from = history.get_ref(&name).ok_or_else(|| Wrong(format!("there is no ref `{target}`")))?;
-    let rollback = Rollback { history: &history, name: &name, from, rules: &rules, config: &config };
+    let rollback = Rollback { history: &history, name: &name, from, rules: &rule.rules, config: &rule.config };
     let found = refs::way_back(store, host, &rollback)?;
     for it in &found.skipped {
         output::note(&format!("passed over {}: {}", it.id.short(), it.why));
@@ -415,10 +414,36 @@ fn rollback(
             from.short()
         );
     };
-    let reason = format!("{ROLLBACK}{}", how.reason);
+    let reason = rule.said(&format!("{ROLLBACK}{}", how.reason), &history, &name);
     store.set_ref(&lineage, &name, &to, Some(from), &reason).map_err(explained)?;
     output::print(&format!("{target} went from {} to {}", from.short(), to.short()))?;
     Ok(Code::OK)
+}
+
+/// What holds for a ref: what the pipeline that is named says, or else what the last one that moved it said.
+struct Rule {
+    rules: RefRules,
+    config: String,
+    /// What the last pipeline said, where none is named.
+    recorded: Option<Recorded>,
+}
+
+impl Rule {
+    fn of(of_pipeline: Option<&(Document, Pipeline)>, history: &History, name: &str) -> Self {
+        if let Some((document, pipeline)) = of_pipeline {
+            let config = blessing::config_digest(document);
+            return Self { rules: pipeline.ref_rules(name), config, recorded: None };
+        }
+        let recorded = Recorded::find(history, name);
+        let rules = recorded.as_ref().map_or_else(RefRules::default, Recorded::rules);
+        let config = recorded.as_ref().map_or_else(String::new, |it| it.config.clone());
+        Self { rules, config, recorded }
+    }
+
+    /// Returns the reason of a move with what holds from then on.
+    fn said(&self, reason: &str, history: &History, name: &str) -> String {
+        refs::recorded(reason, &self.rules, history, name, &self.config)
+    }
 }
 
 /// Fails for the ref that nobody moves.

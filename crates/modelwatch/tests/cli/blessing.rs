@@ -112,9 +112,9 @@ fn a_blessing_that_was_changed_is_refused() {
     assert_eq!((code, &record["verdict"]), (3, &"error".into()), "{record:#}");
 }
 
-/// Where only the store is named, nobody knows what the pipeline requires of a ref.
+/// Where only the store is named, what the last pipeline that moved a ref required of it still holds.
 #[test]
-fn a_ref_that_leaves_what_was_judged_without_its_pipeline_says_so() {
+fn a_ref_keeps_its_rule_where_no_pipeline_is_named() {
     let project = Project::new();
     project.run(&gate("e08", "0.5", "verified"));
     assert_eq!(store(&project, &["set", "digits@production", "digits@latest"]).code, 0);
@@ -126,15 +126,47 @@ fn a_ref_that_leaves_what_was_judged_without_its_pipeline_says_so() {
         assert_eq!(alone(&["put", path.to_str().unwrap(), "digits"]).code, 0, "{name}");
     };
     put("cnn.npz");
-    let set = alone(&["tag", "digits@production", "digits@latest", "--reason", "by hand"]);
-    assert_eq!(set.code, 0, "{}", set.err);
-    assert!(set.err.contains("which none did; name the pipeline with `--pipeline`"), "{}", set.err);
+    let set =
+        |more: &[&str]| alone(&[&["tag", "digits@production", "digits@latest", "--reason", "by hand"], more].concat());
+    let refused = set(&[]);
+    let why = "`production` requires verified checkpoints, and ";
+    assert!(refused.code != 0 && refused.err.contains(why) && refused.err.contains("say `--force`"), "{}", refused.err);
+    // Nor is taking it away a way around.
+    assert_eq!(alone(&["unset", "digits@production"]).code, 0);
+    assert_ne!(set(&[]).code, 0);
+    let forced = set(&["--force"]);
+    assert!(forced.code == 0 && !forced.err.contains("--pipeline"), "{}", forced.err);
     let log = alone(&["log", "digits@production"]).out;
-    assert!(log.contains("(by hand (moved without its rule))"), "{log}");
+    assert!(log.contains(&format!("(by hand (forced: {why}")) && log.contains("[requires verified])"), "{log}");
     let shown = alone(&["show", "digits@production"]).out;
     assert!(shown.contains("not judged: no pipeline gave a verdict on it"), "{shown}");
+    // It still holds, and a rollback goes by it.
+    put("cnn.safetensors");
+    assert!(set(&[]).err.contains(why));
+    assert_eq!(alone(&["rollback", "digits@production"]).code, 0);
+    let shown = alone(&["show", "digits@production"]).out;
+    assert!(shown.contains("pass by"), "{shown}");
+}
+
+/// Where no rule is known, nobody knows what the pipeline requires of a ref.
+#[test]
+fn a_ref_that_leaves_what_was_judged_without_its_pipeline_says_so() {
+    let project = Project::new();
+    project.run(&gate("e08", "0.5", "verified"));
+    let alone = |arguments: &[&str]| project.modelwatch(&[&["store", "--store", "store"], arguments].concat());
+    assert_eq!(alone(&["set", "digits@staging", "digits@latest"]).code, 0);
+    let put = |name: &str| {
+        let path = fixtures().join("digits/cnn").join(name);
+        assert_eq!(alone(&["put", path.to_str().unwrap(), "digits"]).code, 0, "{name}");
+    };
+    put("cnn.npz");
+    let set = alone(&["tag", "digits@staging", "digits@latest", "--reason", "by hand"]);
+    assert_eq!(set.code, 0, "{}", set.err);
+    assert!(set.err.contains("which none did; name the pipeline with `--pipeline`"), "{}", set.err);
+    let log = alone(&["log", "digits@staging"]).out;
+    assert!(log.contains("(by hand (moved without its rule))"), "{log}");
     // From there on there is nothing to leave.
     put("cnn.safetensors");
-    let set = alone(&["set", "digits@production", "digits@latest"]);
+    let set = alone(&["set", "digits@staging", "digits@latest"]);
     assert!(set.code == 0 && !set.err.contains("which none did"), "{}", set.err);
 }

@@ -59,16 +59,15 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// Returns whether the first row of several keeps its answer where it is alone, which `single` is asked.
+    /// Returns whether the first and the last row of several keep their answers where they are alone, which `single` is asked.
     pub fn is_the_same_alone<E>(&self, model: &Answer<'_, E>, single: &Answer<'_, E>) -> bool {
         let alone = Self { rows: 1, ..*self };
-        match (self.ask(model, 0), alone.ask(single, 0)) {
-            (Ok(several), Ok(one)) => {
-                let heads: Vec<_> = several.iter().map(|it| it.rows(0, 1, 1)).collect();
-                alone.agree(&heads, &one, 0)
-            }
-            _ => true,
-        }
+        let Ok(several) = self.ask(model, 0) else { return true };
+        [0, self.rows - 1].into_iter().all(|row| {
+            let Ok(one) = single(alone.rows_as(|_| row)) else { return true };
+            let same: Vec<_> = several.iter().map(|it| it.rows(row, 1, 1)).collect();
+            alone.agree(&same, &one, 0)
+        })
     }
 
     /// Trading places keeps sums over all rows, so the other rows are also replaced by copies of the first.
@@ -180,16 +179,18 @@ mod tests {
     fn what_depends_on_the_number_of_rows_is_found() {
         let (shapes, inputs) = ([vec![2]], [spec(ElementType::F32)]);
         let probe = Probe::new(Path::new("m"), 3, &shapes, &inputs).unwrap();
-        let is_the_same = |by: fn(usize) -> f32| {
-            let answer = |mut inputs: Vec<HostTensor>| {
+        let answers = |by: fn(usize, usize) -> f32| {
+            let answer = move |mut inputs: Vec<HostTensor>| {
                 let HostTensor { shape, values: Values::F32(values) } = inputs.remove(0) else { unreachable!() };
-                let factor = by(shape[0]);
-                Ok(vec![HostTensor { shape, values: Values::F32(values.iter().map(|it| it * factor).collect()) }])
+                let scaled = values.iter().enumerate().map(|(idx, it)| it * by(shape[0], idx / 2)).collect();
+                Ok(vec![HostTensor { shape, values: Values::F32(scaled) }])
             };
-            assert!(probe.rows_are_independent::<()>(&answer));
-            probe.is_the_same_alone::<()>(&answer, &answer)
+            (probe.rows_are_independent::<()>(&answer), probe.is_the_same_alone::<()>(&answer, &answer))
         };
-        assert!(is_the_same(|_| 2.0) && !is_the_same(|rows| rows as f32));
+        assert_eq!(answers(|_, _| 2.0), (true, true));
+        assert_eq!(answers(|rows, _| rows as f32), (true, false));
+        // What the place of a row decides leaves the first one as it is.
+        assert_eq!(answers(|_, row| row as f32 + 1.0), (false, false));
     }
 
     #[test]

@@ -162,6 +162,11 @@ impl ModelInfo {
         self.inputs.iter().map(|it| it.shape.iter().skip(1).copied().collect()).collect()
     }
 
+    /// Returns whether the number of rows may be a number in the graph.
+    pub fn tells_sizes(&self) -> bool {
+        ["Shape", "Size", "SHAPE"].iter().any(|it| self.operators.contains_key(*it))
+    }
+
     /// Returns whether there are convolutions, whatever the format calls them.
     pub(crate) fn has_convolutions(&self) -> bool {
         self.has_any_like(&["conv"])

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use arrow_array::{ArrayRef, cast::AsArray};
 use common::{
     Npy, assert_close, batch, numbers,
-    proto::{float_tensor, floats, graph_attribute, int, ints, model, node, numbers_tensor, strings, text, value},
+    proto::{
+        float, float_tensor, floats, graph_attribute, int, ints, model, node, numbers_tensor, strings, text, value,
+    },
     threads,
 };
 use modelwatch_infer::{InferError, Model};
@@ -104,6 +106,42 @@ fn rows_that_influence_each_other_are_computed_alone() {
     let independent = node("Neg", "", &["x"], "y", vec![]);
     let model = Model::load(&write(&folder, &[-1, 2], vec![independent], vec![])).unwrap();
     assert!(model.micro_batch() == 256 && !model.rows_are_mixed());
+}
+
+#[test]
+fn rows_that_are_run_one_by_one_are_asked_whether_they_influence_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let conv = |input: &str| node("Conv", "", &[input, "kernel"], "maps", vec![]);
+    let mean = || node("ReduceMean", "", &["maps"], "mean", vec![ints("axes", &[0]), int("keepdims", 1)]);
+    // What the graph says nothing of.
+    let deconv = || node("ConvTranspose", "", &["x", "kernel"], "maps", vec![]);
+    let celu = |of: &str, output: &str| node("Celu", "", &[of], output, vec![float("alpha", 2.0)]);
+    let y = |op: &str, inputs: &[&str]| node(op, "", inputs, "y", vec![]);
+    let counted = || {
+        vec![
+            node("Shape", "", &["x"], "shape", vec![]),
+            node("Gather", "", &["shape", "zero"], "n", vec![int("axis", 0)]),
+            node("Cast", "", &["n"], "divisor", vec![int("to", 1)]),
+        ]
+    };
+    let cases = [
+        ("followed", vec![conv("x"), y("Relu", &["maps"])], false),
+        ("centered", vec![conv("x"), mean(), y("Sub", &["maps", "mean"])], true),
+        ("counted", [counted(), vec![conv("x"), y("Div", &["maps", "divisor"])]].concat(), true),
+        ("counted in vain", [counted(), vec![conv("x"), y("Relu", &["maps"])]].concat(), false),
+        ("asked", vec![deconv(), y("Relu", &["maps"])], false),
+        ("asked and centered", vec![deconv(), mean(), y("Sub", &["maps", "mean"])], true),
+        ("interpreted", vec![deconv(), celu("maps", "y")], false),
+        ("interpreted and centered", vec![deconv(), mean(), celu("mean", "other"), y("Sub", &["maps", "other"])], true),
+    ];
+    for (name, nodes, is_mixed) in cases {
+        let constants = vec![
+            float_tensor("kernel", &[1, 1, 1, 1], &[2.0]),
+            TensorProto { name: "zero".to_owned(), data_type: 7, int64_data: vec![0], ..Default::default() },
+        ];
+        let model = Model::load(&write(&folder, &[-1, 1, 65, 64], nodes, constants)).unwrap();
+        assert_eq!((model.micro_batch(), model.rows_are_mixed()), (1, is_mixed), "{name}");
+    }
 }
 
 #[test]

@@ -8,8 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{assert_close, fixture, npz, numbers, run};
+use common::{
+    assert_close, fixture, npz, numbers,
+    proto::{float_tensor, ints, model, node, value},
+    run,
+};
 use modelwatch_infer::{InferError, Model, TractRuntime};
+use prost::Message;
+use tract_onnx::pb::GraphProto;
 
 /// A folder with what is kept, and a model beside it.
 struct Project {
@@ -86,4 +92,27 @@ fn what_is_kept_of_another_model_or_is_damaged_is_not_used() {
         fs::write(entry.unwrap().path(), "{").unwrap();
     }
     assert_eq!(project.load().unwrap().warnings().len(), 0);
+}
+
+#[test]
+fn what_rows_have_to_do_with_each_other_is_asked_once() {
+    let project = Project::new("digits/cnn/cnn.onnx");
+    let kernel = float_tensor("kernel", &[1, 1, 1, 1], &[2.0]);
+    let nodes = vec![
+        node("ConvTranspose", "", &["x", "kernel"], "maps", vec![]),
+        node("ReduceMean", "", &["maps"], "mean", vec![ints("axes", &[0])]),
+        node("Sub", "", &["maps", "mean"], "y", vec![]),
+    ];
+    let graph = GraphProto {
+        node: nodes,
+        initializer: vec![kernel],
+        input: vec![value("x", &[-1, 1, 2, 2])],
+        output: vec![value("y", &[])],
+        ..Default::default()
+    };
+    fs::write(project.folder.path().join("model.onnx"), model(13, graph).encode_to_vec()).unwrap();
+    assert!(project.load().unwrap().rows_are_mixed());
+    assert!(project.load().unwrap().rows_are_mixed());
+    replace(&project.file(), r#""rows_are_independent":false"#, r#""rows_are_independent":true"#);
+    assert!(!project.load().unwrap().rows_are_mixed());
 }

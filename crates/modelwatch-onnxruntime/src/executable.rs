@@ -25,8 +25,8 @@ const MAX_PLANS: usize = 32;
 /// what asking the model would show.
 const TAKES_SCALE_FROM_ROWS: &str = "DynamicQuantizeLinear";
 
-/// How many rows at once, and their shapes.
-type Wanted = (usize, Vec<Vec<usize>>);
+/// How many rows, and their shapes; and whether they are asked for as one batch, in which their number may be seen.
+type Wanted = (usize, Vec<Vec<usize>>, bool);
 
 pub(crate) struct OnnxExecutable {
     info: ModelInfo,
@@ -79,27 +79,29 @@ impl OnnxExecutable {
 
     /// Returns the plan for a micro-batch, or for single rows where more of them influence each other.
     fn batch_plan(&self, row_shapes: &[Vec<usize>]) -> Result<Arc<OnnxPlan>, InferError> {
-        match self.plan_for(self.micro_batch, row_shapes) {
+        match self.plan_for(self.micro_batch, row_shapes, self.is_fixed) {
             Err(error) if self.micro_batch > 1 && !self.is_fixed => {
                 tracing::debug!(path = %self.path().display(), %error, "Falling back to single rows.");
                 if matches!(error, InferError::MixedRows { .. }) {
                     self.rows_are_mixed.store(true, Ordering::Relaxed);
                 }
-                self.plan_for(1, row_shapes)
+                self.plan_for(1, row_shapes, false)
             }
             other => other,
         }
     }
 
-    fn plan_for(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<OnnxPlan>, InferError> {
-        let wanted = (rows, row_shapes.to_vec());
+    fn plan_for(&self, rows: usize, row_shapes: &[Vec<usize>], at_once: bool) -> Result<Arc<OnnxPlan>, InferError> {
+        let wanted = (rows, row_shapes.to_vec(), at_once);
         // Held while asking, so that threads do not ask the same.
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(it) = plans.get(&wanted) {
             return Ok(it.clone());
         }
         let probe = Probe::new(self.path(), rows, row_shapes, &self.info.inputs)?;
-        if !probe.rows_are_independent(&|it| self.sessions.run(it)) {
+        let run = |it| self.sessions.run(it);
+        let size_matters = || rows > 1 && self.info.tells_sizes() && !probe.is_the_same_alone(&run, &run);
+        if !probe.rows_are_independent(&run) || (!at_once && size_matters()) {
             return Err(InferError::mixed_rows(self.path()));
         }
         if plans.len() >= MAX_PLANS {
@@ -140,7 +142,7 @@ impl Executable for OnnxExecutable {
     }
 
     fn single(&self, row_shapes: &[Vec<usize>]) -> Option<Arc<dyn Prepared>> {
-        let plan = (!self.is_fixed).then(|| self.plan_for(1, row_shapes).ok()).flatten()?;
+        let plan = (!self.is_fixed).then(|| self.plan_for(1, row_shapes, false).ok()).flatten()?;
         Some(plan)
     }
 
@@ -153,7 +155,7 @@ impl Executable for OnnxExecutable {
     }
 
     fn plan_at(&self, rows: usize, row_shapes: &[Vec<usize>]) -> Result<Arc<dyn Prepared>, InferError> {
-        Ok(self.plan_for(if self.is_fixed { self.micro_batch } else { rows }, row_shapes)?)
+        Ok(self.plan_for(if self.is_fixed { self.micro_batch } else { rows }, row_shapes, true)?)
     }
 
     fn nodes(&self, _: &[Vec<usize>], _: Option<usize>) -> Result<NodeGraph, InferError> {

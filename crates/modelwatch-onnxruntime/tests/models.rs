@@ -12,6 +12,12 @@ use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_infer::{Comparison, InferError, Model, Runtime, Terms};
 use modelwatch_onnxruntime::OnnxRuntime;
+use prost::Message;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    tensor_shape_proto::{Dimension, dimension::Value as DimValue},
+    type_proto::{Tensor as TensorType, Value as TypeValue},
+};
 
 const LIBRARY: &str = "MODELWATCH_TEST_ONNXRUNTIME";
 
@@ -111,6 +117,49 @@ fn neither_threads_nor_cuts_show_in_a_result() {
     // It takes a scale from all rows that it sees, so they are run alone. Beside tract it is off by a step of its eight bits.
     let dynamic = Model::load_with(&runtime, &fixture("digits/cnn/mlp_int8_dynamic.onnx")).unwrap();
     assert_eq!(dynamic.micro_batch(), 1);
+}
+
+#[test]
+fn rows_whose_number_matters_are_run_alone() {
+    let Some(runtime) = runtime("rows_whose_number_matters_are_run_alone") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    // Each row is divided by the number of rows.
+    let node = |op_type: &str, input: &[&str], output: &str, attribute: Vec<AttributeProto>| NodeProto {
+        op_type: op_type.to_owned(),
+        input: input.iter().map(ToString::to_string).collect(),
+        output: vec![output.to_owned()],
+        attribute,
+        ..Default::default()
+    };
+    let int = |name: &str, i| AttributeProto { name: name.to_owned(), r#type: 2, i, ..Default::default() };
+    let value = |name: &str| {
+        let dim = [DimValue::DimParam("batch".to_owned()), DimValue::DimValue(2)];
+        let dim = dim.map(|it| Dimension { value: Some(it), ..Default::default() }).to_vec();
+        let tensor = TensorType { elem_type: 1, shape: Some(TensorShapeProto { dim }) };
+        let r#type = Some(TypeProto { value: Some(TypeValue::TensorType(tensor)), ..Default::default() });
+        ValueInfoProto { name: name.to_owned(), r#type, ..Default::default() }
+    };
+    let graph = GraphProto {
+        name: "shares".to_owned(),
+        node: vec![
+            node("Shape", &["x"], "n", vec![int("end", 1)]),
+            node("Cast", &["n"], "divisor", vec![int("to", 1)]),
+            node("Div", &["x", "divisor"], "y", vec![]),
+        ],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..Default::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { version: 15, ..Default::default() }];
+    let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
+    fs::write(&path, model.encode_to_vec()).unwrap();
+    let model = Model::load_with(&runtime, &path).unwrap();
+    assert!(model.micro_batch() == 1 && model.rows_are_mixed());
+    let rows = rows(&model, 4);
+    let alone = scores(model.run(&rows, threads(1)).unwrap().column(0)).unwrap();
+    let shares = scores(model.run_at_once(&rows).unwrap().column(0)).unwrap();
+    assert_eq!(shares, alone.iter().map(|it| it / 4.0).collect::<Vec<_>>());
 }
 
 #[test]

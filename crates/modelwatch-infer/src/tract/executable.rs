@@ -210,6 +210,9 @@ impl TractExecutable {
             }
             (Err(failed), _) => return Err(failed.into()),
         };
+        if plan.rows_are_mixed() {
+            self.rows_are_mixed.store(true, Ordering::Relaxed);
+        }
         let plan = Arc::new(plan);
         if plans.len() >= MAX_PLANS {
             plans.clear();

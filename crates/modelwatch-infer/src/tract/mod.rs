@@ -18,6 +18,7 @@ pub(crate) mod excerpt;
 mod executable;
 mod functions;
 pub(crate) mod guard;
+mod independent;
 mod integer_product;
 mod interpreter;
 mod kernels;

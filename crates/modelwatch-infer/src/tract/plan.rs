@@ -6,12 +6,13 @@ use std::{
 };
 
 use modelwatch_tensors::heap;
-use tract_onnx::prelude::{
-    DatumType, IntoArcTensor, IntoRunnable, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel,
+use tract_onnx::{
+    prelude::{DatumType, IntoArcTensor, IntoRunnable, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel},
+    tract_hir::internal::ensure,
 };
 
 use super::{
-    apart, convert, guard,
+    apart, convert, guard, independent,
     interpreter::{Interpreter, Limits, Value},
     memory,
     self_tests::{ModelTests, Outcome},
@@ -31,6 +32,8 @@ pub(super) struct Plan {
     rows: usize,
     input_types: Vec<DatumType>,
     outputs: Outputs,
+    /// Single rows would have other answers beside others.
+    rows_are_mixed: bool,
     engine: Engine,
 }
 
@@ -91,10 +94,13 @@ impl Plan {
                 known
             }
             None => {
-                let found = Outcome {
+                let mut found = Outcome {
                     size_matters: size_matters(source, &stages, probe, (rows, row_shapes)),
                     ..test(&stages, probe, &source.input_types)
                 };
+                if rows == 1 && !at_once && source.row_by_row {
+                    found.rows_are_independent = !pairs_differ(path, source, &stages, row_shapes);
+                }
                 tests.into_iter().for_each(|it| it.keep(rows, row_shapes, &found));
                 found
             }
@@ -102,11 +108,17 @@ impl Plan {
         if let Some(it) = &outcome.fallback {
             tracing::warn!(path = %path.display(), "The optimizer changes the model's answers {it}; it runs as written, slower.");
         }
-        if !outcome.rows_are_independent || (outcome.size_matters && !at_once) {
+        if rows > 1 && (!outcome.rows_are_independent || (outcome.size_matters && !at_once)) {
             return Err(InferError::mixed_rows(path));
         }
-        let input_types = source.input_types.clone();
-        Ok(Self { path: path.to_path_buf(), rows, input_types, outputs, engine: Engine::Compiled(stages) })
+        Ok(Self {
+            path: path.to_path_buf(),
+            rows,
+            input_types: source.input_types.clone(),
+            outputs,
+            rows_are_mixed: !outcome.rows_are_independent,
+            engine: Engine::Compiled(stages),
+        })
     }
 
     /// Takes the model as it is, to be interpreted for a batch.
@@ -136,11 +148,18 @@ impl Plan {
             }
             outputs.push((tensor.values.dtype(), tensor.shape.iter().copied().map(Some).collect()));
         }
-        let size_matters = || tells_sizes(source) && !probe.is_the_same_alone::<TractError>(&run, &run);
-        if !probe.rows_are_independent::<TractError>(&run) || (!at_once && size_matters()) {
+        let size_matters = || source.info.tells_sizes() && !probe.is_the_same_alone::<TractError>(&run, &run);
+        if !probe.rows_are_independent::<TractError>(&run) || (rows > 1 && !at_once && size_matters()) {
             return Err(InferError::mixed_rows(path));
         }
-        Ok(Self { path: path.to_path_buf(), rows, input_types: source.input_types.clone(), outputs, engine })
+        // What takes a scale from all rows is run alone, and so means it.
+        let rows_are_mixed = rows == 1 && !at_once && source.row_by_row && !source.is_quantized_as_it_runs() && {
+            let pair = |it| of_pair(run(it)?);
+            let probe = Probe::new(path, PAIR, row_shapes, &source.info.inputs)?;
+            !probe.is_the_same_alone::<TractError>(&pair, &run)
+        };
+        let input_types = source.input_types.clone();
+        Ok(Self { path: path.to_path_buf(), rows, input_types, outputs, rows_are_mixed, engine })
     }
 
     /// Returns why the optimized form is not run, if so.
@@ -149,6 +168,11 @@ impl Plan {
             Engine::Compiled(it) => it.given_up(),
             Engine::Interpreted(..) => None,
         }
+    }
+
+    /// Returns whether it was seen that single rows would have other answers beside others.
+    pub(super) fn rows_are_mixed(&self) -> bool {
+        self.rows_are_mixed
     }
 
     /// Returns the types and shapes of the outputs.
@@ -172,7 +196,7 @@ fn size_matters(
     probe: Probe<'_>,
     (rows, row_shapes): (usize, &[Vec<usize>]),
 ) -> bool {
-    if rows == 1 || !tells_sizes(source) {
+    if rows == 1 || !source.info.tells_sizes() {
         return false;
     }
     let single = || {
@@ -189,9 +213,36 @@ fn size_matters(
     guard::caught(|| Ok(!probe.is_the_same_alone::<TractError>(&several, &alone))).unwrap_or(false)
 }
 
-/// Returns whether the number of rows may be a number in the graph.
-fn tells_sizes(source: &Source) -> bool {
-    ["Shape", "Size", "SHAPE"].iter().any(|it| source.info.operators.contains_key(*it))
+/// The rows of the smallest batch in which they can influence each other.
+const PAIR: usize = 2;
+
+/// Returns whether rows that are run one by one have other answers in a batch, of a model as it is written.
+///
+/// It is asked only where its graph does not tell, as the graphs of most networks do: a batch takes as much more memory.
+fn pairs_differ(path: &Path, source: &Source, stages: &Stages, row_shapes: &[Vec<usize>]) -> bool {
+    let pair = || -> TractResult<_> {
+        let mut typed = source.typed(PAIR, row_shapes)?;
+        apart::separate(&mut typed, PAIR)?;
+        if !source.info.tells_sizes() && independent::rows_are_independent(&typed, PAIR) {
+            return Ok(None);
+        }
+        memory::check(&typed)?;
+        as_answered(&mut typed)?;
+        Ok(Some(typed.into_runnable()?))
+    };
+    // A graph for single rows alone has no other answer.
+    let Ok(Some(pair)) = guard::caught(pair) else { return false };
+    let Ok(probe) = Probe::new(path, PAIR, row_shapes, &source.info.inputs) else { return false };
+    let types = &source.input_types;
+    let several = |it| of_pair(convert::outputs(&memory::run(&mut pair.spawn()?, convert::inputs(it, types)?)?)?);
+    let alone = |it| convert::outputs(&stages.run_as_written(convert::inputs(it, types)?)?);
+    guard::caught(|| Ok(!probe.is_the_same_alone::<TractError>(&several, &alone))).unwrap_or(false)
+}
+
+/// Returns the answer to a pair of rows; none is one that has no row for each.
+fn of_pair(answer: Vec<HostTensor>) -> TractResult<Vec<HostTensor>> {
+    ensure!(answer.iter().all(|it| it.shape.first() == Some(&PAIR)), "there is no row for each of {PAIR}");
+    Ok(answer)
 }
 
 fn interface(path: &Path, output: &str, what: String) -> InferError {

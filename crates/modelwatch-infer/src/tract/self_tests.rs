@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Raised whenever a test, or what is made of a model before it, changes: what came of older ones is then forgotten.
-const SCHEME: u32 = 11;
+const SCHEME: u32 = 12;
 /// The shapes kept of a model; what more there are is tested again.
 const MAX_SHAPES: usize = 64;
 /// The models kept; beyond that the oldest go.
@@ -49,7 +49,7 @@ pub(super) struct ModelTests {
 pub(super) struct Outcome {
     /// Why the optimized form is not run, if so.
     pub(super) fallback: Option<Fallback>,
-    /// Whether rows keep their answers when they trade places.
+    /// Whether rows keep their answers when they trade places, or, of a single one, beside another.
     pub(super) rows_are_independent: bool,
     /// Whether a row has another answer where it is alone.
     pub(super) size_matters: bool,

@@ -20,14 +20,17 @@ use std::{
 
 use tract_onnx::{
     prelude::{DatumType, TractResult, TypedModel},
-    tract_hir::internal::TractErrorContext,
+    tract_hir::internal::{TractErrorContext, TypedNode},
 };
 use tract_tflite::tflite::{
     BuiltinOperator, Model, Operator, OperatorCode, SignatureDef, SubGraph, Tensor, TensorType,
 };
 
 pub(super) use self::operators::table;
-use self::{operators::fault, scales::Scale};
+use self::{
+    operators::fault,
+    scales::{Scale, Scaled},
+};
 use super::{
     convert, guard, signatures,
     source::{Examined, Graph, Source},
@@ -43,6 +46,11 @@ use crate::{
 pub(super) struct TfLite {
     bytes: Arc<[u8]>,
     graph: usize,
+}
+
+/// Returns whether a node does with each number what it does with all: between integers and the numbers that they stand for.
+pub(super) fn is_elementwise(node: &TypedNode) -> bool {
+    node.op_is::<Scaled>()
 }
 
 /// Reads a TFLite flat buffer, of which a signature may be wanted.

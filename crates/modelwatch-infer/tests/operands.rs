@@ -129,6 +129,42 @@ fn endless_loops_end() {
 }
 
 #[test]
+fn loops_that_say_how_often_they_iterate_are_run() {
+    // With a state that grows by so many numbers each time.
+    let counted = |n: &str, n_numbers: usize, adds: usize| {
+        let mut nodes = vec![op("Identity", &["goes_on"], "goes_on_still", vec![])];
+        let sum = |it: usize| if it == adds { "more".to_owned() } else { format!("sum{it}") };
+        nodes.extend((0..adds).map(|it| {
+            let of = if it == 0 { "it".to_owned() } else { sum(it) };
+            op("Add", &[&of, "one"], &sum(it + 1), vec![])
+        }));
+        nodes.push(op("Concat", &["all", "part"], "all_still", vec![int("axis", 0)]));
+        let body = GraphProto {
+            node: nodes,
+            input: ["n", "goes_on", "it", "all"].map(|it| value(it, &[])).to_vec(),
+            output: ["goes_on_still", "more", "all_still"].map(|it| value(it, &[])).to_vec(),
+            ..Default::default()
+        };
+        let mut repeated = op("Loop", &[n, "", "x", "none"], "y", vec![graph_attribute("body", body)]);
+        repeated.output.push("grown".to_owned());
+        let constants = vec![
+            scalar("long", 20_000),
+            scalar("longer", 40_000),
+            scalar("short", 20),
+            float_tensor("one", &[1], &[1.0]),
+            float_tensor("none", &[0], &[]),
+            float_tensor("part", &[n_numbers as i64], &vec![0.0; n_numbers]),
+        ];
+        answer(13, &[-1, 1], vec![repeated], constants, &Npy { shape: vec![2, 1], values: vec![0.0, 0.5] })
+    };
+    assert_close("many iterations", &counted("long", 0, 1).unwrap(), &[20_000.0, 20_000.5]);
+    assert_close("more than are asked for", &counted("longer", 0, 3).unwrap(), &[120_000.0, 120_000.5]);
+    assert_close("much state", &counted("short", 1 << 17, 1).unwrap(), &[20.0, 20.5]);
+    let said = counted("", 1 << 17, 1).unwrap_err().to_string();
+    assert!(said.contains("bytes from iteration to iteration, where 8388608 are allowed"), "{said}");
+}
+
+#[test]
 fn boxes_are_selected_by_limits_of_any_rank() {
     let boxes = [[0.0, 0.0, 1.0, 1.0], [0.0, 0.1, 1.0, 1.1], [0.0, -0.1, 1.0, 0.9], [0.0, 10.0, 1.0, 11.0]];
     let more = [[0.0, 10.1, 1.0, 11.1], [0.0, 100.0, 1.0, 101.0]];

@@ -10,6 +10,7 @@
 mod call;
 mod graph;
 mod kernels;
+mod loops;
 mod narrow;
 mod run;
 mod tract_node;
@@ -22,7 +23,7 @@ use tract_onnx::{Onnx, pb::ModelProto, prelude::TractResult, tract_hir::internal
 use graph::{Context, Graph};
 
 pub(super) use kernels::is_known;
-pub(super) use run::Limits;
+pub(super) use loops::{Costly, Limits};
 pub(super) use tract_node::make_constant;
 pub(super) use value::Value;
 

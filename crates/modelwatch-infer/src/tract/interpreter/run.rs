@@ -11,54 +11,24 @@ use super::{
     call::Call,
     graph::{Context, Graph, Node, Route},
     kernels,
+    loops::{Limits, Loops},
     narrow::{Narrow, Overflow},
     value::Value,
 };
 use crate::tract::attributes::label;
 
 /// The most nodes that are run for one answer, those of loops each time; what is not done by then is taken for endless.
-const MAX_STEPS: u64 = 1 << 24;
-
-/// What loops may cost before they are taken for endless.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::tract) struct Limits {
-    /// The iterations of all loops for one answer; those of scans are as many as there are numbers.
-    pub iterations: u64,
-    /// Bytes that one loop carries on, if it did not begin with about as many.
-    pub carried_bytes: u64,
-}
-
-impl Limits {
-    /// For a question that nobody has asked: a model is to be refused before it costs anything.
-    pub(in crate::tract) const PREPARING: Self = Self { iterations: 1 << 14, carried_bytes: 8 << 20 };
-    pub(in crate::tract) const RUNNING: Self = Self { iterations: 1 << 20, carried_bytes: 1 << 30 };
-}
+pub(super) const MAX_STEPS: u64 = 1 << 24;
 
 /// What was done for one answer, in all graphs, and what may be.
 pub(super) struct Progress {
-    n_steps: Cell<u64>,
-    n_iterations: Cell<u64>,
-    limits: Limits,
+    pub(super) n_steps: Cell<u64>,
+    pub(super) loops: Loops,
 }
 
 impl Progress {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { n_steps: Cell::new(0), n_iterations: Cell::new(0), limits }
-    }
-
-    /// Counts one more iteration of a loop.
-    pub(super) fn iterate(&self) -> TractResult<()> {
-        let most = self.limits.iterations;
-        self.n_iterations.set(self.n_iterations.get() + 1);
-        ensure!(self.n_iterations.get() <= most, "the loop does not end after {most} iterations");
-        Ok(())
-    }
-
-    /// Fails where a loop carries on more bytes than it may, which are more where it began with many.
-    pub(super) fn carry(&self, n_bytes: u64, n_bytes_first: u64) -> TractResult<()> {
-        let most = self.limits.carried_bytes.max(n_bytes_first.saturating_mul(2));
-        ensure!(n_bytes <= most, "it carries {n_bytes} bytes from iteration to iteration, where {most} are allowed");
-        Ok(())
+        Self { n_steps: Cell::new(0), loops: Loops::new(limits) }
     }
 }
 

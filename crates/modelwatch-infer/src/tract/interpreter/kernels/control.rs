@@ -13,6 +13,7 @@ use crate::tract::{
     interpreter::{
         call::Call,
         graph::{Declared, Graph},
+        loops::Loop,
         value::Value,
     },
     memory::MAX_TENSOR_BYTES,
@@ -42,10 +43,10 @@ pub(super) fn repeat(call: &Call<'_>) -> TractResult<Vec<Value>> {
         carried.extend(of_no_iteration(call, body, 1 + n_carried, inputs, |_, _| Ok(0))?);
         return Ok(carried);
     }
-    let n_bytes_first = n_bytes(&carried);
+    let mut counted = Loop::new(call.scope.progress(), limit, n_bytes(&carried));
     while goes_on && iteration < limit {
-        call.scope.progress().iterate()?;
-        call.scope.progress().carry(n_bytes(&carried), n_bytes_first)?;
+        counted.iterate()?;
+        counted.carry(n_bytes(&carried))?;
         let mut inputs = vec![tensor0(iteration).into(), tensor0(goes_on).into()];
         inputs.append(&mut carried);
         inputs.truncate(body.inputs.len());
@@ -185,9 +186,9 @@ fn scan_once(call: &Call<'_>, mut inputs: Vec<Arc<Tensor>>) -> TractResult<Vec<V
         return Ok([states, of_none].concat());
     }
     let mut collected = Collected::new(n_collected);
-    let n_bytes_first = n_bytes(&states);
+    let mut counted = Loop::new(call.scope.progress(), i64::try_from(length)?, n_bytes(&states));
     for step in 0..length {
-        call.scope.progress().carry(n_bytes(&states), n_bytes_first)?;
+        counted.carry(n_bytes(&states))?;
         let mut inputs = states;
         for (idx, (it, &axis)) in scanned.iter().zip(&axes).enumerate() {
             let from = if setting(direction, idx) == 0 { step } else { length - 1 - step };

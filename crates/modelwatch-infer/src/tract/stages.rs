@@ -8,11 +8,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tract_onnx::{
-    prelude::{DatumType, IntoRunnable, OutletId, TValue, TVec, Tensor, TractResult, TypedModel, TypedRunnableModel},
+    prelude::{
+        DatumType, IntoRunnable, OutletId, TValue, TVec, Tensor, TractResult, TypedModel, TypedRunnableModel,
+        tract_ndarray::ArrayViewD,
+    },
     tract_core::{model::typed::TypedSimpleState, ops::konst::Const},
 };
 
-use super::{careful, compare, guard, kernels, memory, nan, repair, requantize, widened};
+use super::{careful, compare, guard, kernels, memory, nan, repair, requantize, tflite, widened};
 use crate::probe::is_close;
 
 pub(super) struct Stages {
@@ -157,14 +160,22 @@ impl Stages {
 
 /// Returns, by output, the largest step of the quantizations that it is computed from without another in between, or 0: a sum near
 /// the middle between two steps is rounded up in one form and down in the other.
-fn steps(model: &TypedModel) -> Vec<f64> {
+///
+/// Integers that stand for numbers are next to each other then. Others are labels, say, of which none may be another one.
+pub(super) fn steps(model: &TypedModel) -> Vec<f64> {
     let step = |output: &OutletId| {
+        match model.outlet_fact(*output).map(|it| it.datum_type.unquantized()) {
+            Ok(DatumType::I8 | DatumType::U8) => return 1.0,
+            Ok(it) if !it.is_float() => return tflite::step(model.node(output.node)).map_or(0.0, |_| 1.0),
+            _ => (),
+        }
         let (mut step, mut seen, mut open) = (0.0_f64, HashSet::new(), vec![output.node]);
         while let Some(id) = open.pop() {
             let node = model.node(id);
             let varies = || model.node(node.inputs[0].node).op_as::<Const>().is_none();
-            match node.op_as::<repair::Dequantize>().filter(|_| varies()) {
-                Some(it) => step = step.max(f64::from(it.scale).abs()),
+            let dequantize = node.op_as::<repair::Dequantize>().filter(|_| varies());
+            match dequantize.map(|it| f64::from(it.scale).abs()).or_else(|| tflite::step(node)) {
+                Some(it) => step = step.max(it),
                 None => open.extend(node.inputs.iter().map(|it| it.node).filter(|it| seen.insert(*it))),
             }
         }
@@ -181,7 +192,7 @@ fn all_close(left: &TVec<TValue>, right: &TVec<TValue>, steps: &[f64]) -> bool {
                 return false;
             }
             if !left.datum_type().is_float() {
-                return if is_rounded(left.datum_type()) { differ_in_few(left, right) } else { **left == **right };
+                return **left == **right || (*step > 0.0 && are_within_a_step(left, right));
             }
             let (Ok(a), Ok(b)) = (left.cast_to::<f64>(), right.cast_to::<f64>()) else { return false };
             match (a.to_plain_array_view::<f64>(), b.to_plain_array_view::<f64>()) {
@@ -194,15 +205,9 @@ fn all_close(left: &TVec<TValue>, right: &TVec<TValue>, steps: &[f64]) -> bool {
         })
 }
 
-/// Whether integers are of the types that stand for numbers that were rounded to them. Others are labels, say, of which none may be
-/// another one.
-fn is_rounded(dtype: DatumType) -> bool {
-    matches!(dtype.unquantized(), DatumType::I8 | DatumType::U8)
-}
-
-/// Returns whether nearly all integers are the same, and the others next to each other: what is near the middle between two is rounded
-/// up in one form and down in the other.
-fn differ_in_few(left: &Tensor, right: &Tensor) -> bool {
+/// Returns whether integers that stand for numbers are the same or next to each other, and nearly all of them the same or the largest of
+/// each row at its place.
+fn are_within_a_step(left: &Tensor, right: &Tensor) -> bool {
     const MOST: f64 = 0.1;
     let (Ok(left), Ok(right)) = (left.cast_to::<i64>(), right.cast_to::<i64>()) else { return false };
     let (Ok(left), Ok(right)) = (left.to_plain_array_view::<i64>(), right.to_plain_array_view::<i64>()) else {
@@ -210,7 +215,18 @@ fn differ_in_few(left: &Tensor, right: &Tensor) -> bool {
     };
     let pairs = || left.iter().zip(&right);
     let n_differing = pairs().filter(|(left, right)| left != right).count();
-    n_differing as f64 <= MOST * left.len() as f64 && pairs().all(|(left, right)| left.abs_diff(*right) <= 1)
+    let are_few = n_differing as f64 <= MOST * left.len() as f64;
+    let width = left.shape().last().copied().unwrap_or(1).max(1);
+    let numbers = |of: &ArrayViewD<'_, i64>| of.iter().copied().collect::<Vec<i64>>();
+    let same_first = || {
+        let (left, right) = (numbers(&left), numbers(&right));
+        left.chunks(width).zip(right.chunks(width)).all(|(left, right)| first_largest(left) == first_largest(right))
+    };
+    pairs().all(|(left, right)| left.abs_diff(*right) <= 1) && (are_few || same_first())
+}
+
+fn first_largest(row: &[i64]) -> Option<usize> {
+    (0..row.len()).rev().max_by_key(|it| row[*it])
 }
 
 #[cfg(test)]
@@ -285,14 +301,22 @@ mod tests {
     }
 
     #[test]
-    fn few_rounded_integers_may_be_the_next_ones() {
+    fn rounded_integers_may_be_the_next_ones() {
         let integers = |n: u8, by: u8| {
             let integers: Vec<u8> = (0..20).map(|it| if it < n { 3 + by } else { 3 }).collect();
             tvec![tensor1(&integers).into_tvalue()]
         };
-        assert!(all_close(&integers(0, 0), &integers(2, 1), &[0.0]));
-        assert!(!all_close(&integers(0, 0), &integers(3, 1), &[0.0]));
-        assert!(!all_close(&integers(0, 0), &integers(1, 2), &[0.0]));
+        assert!(
+            all_close(&integers(0, 0), &integers(2, 1), &[1.0]) && !all_close(&integers(0, 0), &integers(2, 1), &[0.0])
+        );
+        assert!(!all_close(&integers(0, 0), &integers(1, 2), &[1.0]));
+        // All of them, if the largest one stays where it is.
+        let rows = |rows: [[i16; 2]; 2]| tvec![tensor2(&rows).into_tvalue()];
+        assert!(all_close(&rows([[5, -3], [1, 2]]), &rows([[6, -4], [0, 3]]), &[1.0]));
+        assert!(!all_close(&rows([[5, -3], [1, 2]]), &rows([[6, -4], [2, 1]]), &[1.0]));
+        assert!(!all_close(&rows([[5, -3], [1, 2]]), &rows([[7, -3], [1, 2]]), &[1.0]));
+        let single = |it: i8| tvec![tensor2(&[[it]]).into_tvalue()];
+        assert!(all_close(&single(7), &single(8), &[1.0]) && !all_close(&single(7), &single(9), &[1.0]));
     }
 
     #[test]

@@ -48,6 +48,11 @@ pub(super) struct TfLite {
     graph: usize,
 }
 
+/// Returns how far apart the numbers are to which a node rounds, if it does.
+pub(super) fn step(node: &TypedNode) -> Option<f64> {
+    node.op_as::<Scaled>()?.step()
+}
+
 /// Returns whether a node does with each number what it does with all: between integers and the numbers that they stand for.
 pub(super) fn is_elementwise(node: &TypedNode) -> bool {
     node.op_is::<Scaled>()

@@ -102,6 +102,16 @@ pub(super) enum Scaled {
     Rounded(Scale),
 }
 
+impl Scaled {
+    /// Returns how far apart the numbers are to which others are rounded, or those that integers made of them stand for.
+    pub(super) fn step(self) -> Option<f64> {
+        match self {
+            Self::Numbers(_) => None,
+            Self::Integers(to) | Self::Rounded(to) => Some(to.scale),
+        }
+    }
+}
+
 impl Op for Scaled {
     fn name(&self) -> StaticName {
         match self {
@@ -168,7 +178,27 @@ impl TypedOp for Scaled {
 
 #[cfg(test)]
 mod tests {
+    use tract_onnx::prelude::{DatumExt, SpecialOps, TypedModel};
+    use tract_onnx::tract_core::ops::{change_axes::AxisOp, math};
+
     use super::*;
+    use crate::tract::stages::steps;
+
+    #[test]
+    fn answers_have_the_steps_that_they_were_rounded_to() {
+        let scale = Scale { dtype: DatumType::I16, scale: 0.5, zero_point: 0 };
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", f32::fact([2, 3])).unwrap();
+        let mut wire = |name: &str, op: Box<dyn TypedOp>, of| model.wire_node(name, op, &[of]).unwrap()[0];
+        let rounded = wire("rounded", Box::new(Scaled::Rounded(scale)), x);
+        let moved = wire("moved", Box::new(AxisOp::Move(0, 1)), rounded);
+        let computed = wire("computed", Box::new(math::neg()), moved);
+        let fine = wire("fine", Box::new(Scaled::Rounded(Scale { scale: 0.125, ..scale })), computed);
+        let integers = wire("integers", Box::new(Scaled::Integers(scale)), fine);
+        let taken = wire("taken", Box::new(Scaled::Numbers(scale)), integers);
+        model.select_output_outlets(&[moved, computed, fine, integers, taken, x]).unwrap();
+        assert_eq!(steps(&model), [0.5, 0.5, 0.125, 1.0, 0.5, 0.0]);
+    }
 
     #[test]
     fn numbers_go_to_the_next_step_and_no_further_than_the_last() {

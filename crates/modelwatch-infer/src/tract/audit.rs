@@ -53,6 +53,10 @@ pub(super) fn audit(proto: &ModelProto, onnx: &Onnx) -> Findings {
                 return;
             }
         }
+        if let Some(why) = audited::refused(node) {
+            res.unsupported.push((format!("{}: {why}", node.op_type), name(node).to_owned()));
+            return;
+        }
         let Some(fault) = fault(node, onnx) else {
             return;
         };

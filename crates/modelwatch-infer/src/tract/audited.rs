@@ -9,7 +9,7 @@ use std::fmt::Write;
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
 use super::{
-    attributes::{float, int},
+    attributes::{float, floats, int, ints, texts},
     dropout, interpreter,
 };
 
@@ -96,7 +96,7 @@ const WRONG: [(Line, Condition); 18] = [
 ];
 
 /// What another operator is put into the place of, whatever the attributes, because of this.
-const REPLACED: [Line; 34] = [
+const REPLACED: [Line; 35] = [
     line("Acosh, Asinh", "numbers beyond 1e38", "f16, f32, f64", "∞"),
     line("ArgMax, ArgMin, TopK", "NaN", FLOATS, "NaN is dropped; here it comes first"),
     line("AveragePool, GlobalAveragePool", "a sum beyond 65504", "f16", "∞"),
@@ -145,6 +145,12 @@ const REPLACED: [Line; 34] = [
         "all",
         "the number before, in the middle between two",
     ),
+    line(
+        "Resize",
+        "`align_corners`, `tf_crop_and_resize` or `pytorch_half_pixel`",
+        FLOATS,
+        "the only place is before the first number, and others are rounded to the one before",
+    ),
     line("Slice", "a start behind the end", "all", "an error"),
     line("Softplus", "", FLOATS, "∞ where the exponential is, and no digits below -15"),
     line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),
@@ -183,12 +189,58 @@ const REWRITTEN: [Line; 14] = [
 ];
 
 /// What nobody computes, with the reason.
-const REFUSED: [Line; 1] = [line("Dropout", "`training_mode`, and a ratio other than 0", FLOATS, dropout::DROPS)];
+const REFUSED: [(Line, Condition); 5] = [
+    // Which is looked at with constants of the graph.
+    (line("Dropout", "`training_mode`, and a ratio other than 0", FLOATS, dropout::DROPS), never),
+    (
+        line(
+            "AveragePool, LpPool, MaxPool",
+            "`auto_pad` is SAME, with `dilations` or strides beyond the kernel",
+            FLOATS,
+            "what ONNX Runtime pads is not what is specified; give `pads`",
+        ),
+        is_padded_otherwise,
+    ),
+    (
+        line(
+            "ai.onnx.ml.SVMClassifier",
+            "two classes without support vectors, or with PROBIT and no probabilities",
+            "f32",
+            "what ONNX Runtime answers is not specified; export it as LinearClassifier, or with probabilities",
+        ),
+        is_unclear_machine,
+    ),
+    (
+        line(
+            "ai.onnx.ml.TreeEnsemble",
+            "`post_transform` is SOFTMAX or LOGISTIC",
+            "f32, f64",
+            "ONNX Runtime takes one for the other; transform what comes of it by a node of its own",
+        ),
+        |node| matches!(int(node, "post_transform"), Some(1 | 2)),
+    ),
+    (
+        line(
+            "ai.onnx.ml.TreeEnsembleClassifier",
+            "leaves weigh both of two classes",
+            "f32",
+            "ONNX Runtime takes the second class wherever that has any weight; weigh that one alone",
+        ),
+        weighs_both,
+    ),
+];
 
 /// Returns what about this node is computed wrongly.
 pub(super) fn wrong(node: &NodeProto) -> Option<&'static str> {
     let (line, applies) = WRONG.iter().find(|(it, _)| it.operator == node.op_type)?;
     applies(node).then_some(line.answer)
+}
+
+/// Returns why this node is refused, if it is.
+pub(super) fn refused(node: &NodeProto) -> Option<&'static str> {
+    let is_of = |line: &Line| line.operator.split(", ").any(|it| it.trim_start_matches("ai.onnx.ml.") == node.op_type);
+    let (line, _) = REFUSED.iter().find(|(line, applies)| is_of(line) && applies(node))?;
+    Some(line.answer)
 }
 
 /// Returns a table in Markdown of what the pinned tract computes wrongly: operator, condition, types, what it answers, and what is
@@ -200,7 +252,7 @@ pub fn audited_operators() -> String {
     let mut lines: Vec<(&Line, &str)> = WRONG.iter().map(|(it, _)| (it, done(it))).collect();
     lines.extend(REPLACED.iter().map(|it| (it, "own operator")));
     lines.extend(REWRITTEN.iter().map(|it| (it, "rewritten")));
-    lines.extend(REFUSED.iter().map(|it| (it, "refused by name")));
+    lines.extend(REFUSED.iter().map(|(it, _)| (it, "refused by name")));
     lines.sort_by_key(|it| it.0.operator);
     let mut res = "| operator | when | types | tract answers | what is done |\n|---|---|---|---|---|\n".to_owned();
     for (Line { operator, condition, types, answer }, done) in lines {
@@ -212,6 +264,32 @@ pub fn audited_operators() -> String {
 
 fn always(_node: &NodeProto) -> bool {
     true
+}
+
+fn never(_node: &NodeProto) -> bool {
+    false
+}
+
+/// Dilations count for nothing there, and what is between two windows is cut off in front as well.
+fn is_padded_otherwise(node: &NodeProto) -> bool {
+    let is_same = text(node, "auto_pad").is_some_and(|it| it.starts_with("SAME"));
+    let (strides, kernel) = (ints(node, "strides"), ints(node, "kernel_shape"));
+    is_same
+        && (ints(node, "dilations").iter().any(|it| *it != 1)
+            || strides.iter().zip(kernel).any(|(stride, size)| *stride > size.saturating_add(1)))
+}
+
+fn is_unclear_machine(node: &NodeProto) -> bool {
+    let n_classes = ints(node, "classlabels_ints").len().max(texts(node, "classlabels_strings").len());
+    let is_linear = ints(node, "vectors_per_class").is_empty();
+    let is_probit = text(node, "post_transform").is_some_and(|it| it == "PROBIT");
+    n_classes == 2 && (is_linear || (is_probit && floats(node, "prob_a").is_empty()))
+}
+
+fn weighs_both(node: &NodeProto) -> bool {
+    let n_classes = ints(node, "classlabels_int64s").len().max(texts(node, "classlabels_strings").len());
+    let weighed = ints(node, "class_ids");
+    n_classes == 2 && weighed.iter().any(|it| Some(it) != weighed.first())
 }
 
 fn is_crd(node: &NodeProto) -> bool {

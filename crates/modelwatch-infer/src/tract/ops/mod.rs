@@ -15,6 +15,7 @@ mod linear;
 mod products;
 mod quantized;
 mod reduction;
+mod resample;
 mod resize;
 mod row_op;
 mod scaling;

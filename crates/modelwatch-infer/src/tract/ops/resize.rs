@@ -9,7 +9,7 @@ use tract_onnx::{
     tract_hir::internal::{DimLike, TractErrorContext, ensure},
 };
 
-use super::Built;
+use super::{Built, resample};
 use crate::tract::{
     attributes::{ints, text},
     axes::{constant_integers, resolve_axis},
@@ -33,6 +33,11 @@ pub(super) fn parse(context: &ParsingContext, node: &NodeProto) -> Built {
         let wire =
             move |prefix: &str, model: &mut TypedModel, inputs: &[OutletId]| by_sizes(&axes, prefix, model, inputs);
         return Ok((wired("Resize", &[-1], wire), vec![]));
+    }
+    if context.onnx_operator_set_version > 10
+        && let Some(it) = resample::parse(node)
+    {
+        return it;
     }
     let of_tract = tract_onnx::onnx().op_register.0.get("Resize").copied().context("there is no `Resize`")?;
     of_tract(context, node)
@@ -78,7 +83,7 @@ fn by_sizes(axes: &[i64], prefix: &str, model: &mut TypedModel, inputs: &[Outlet
     Ok(tvec!(res))
 }
 
-fn lengths(model: &TypedModel, image: OutletId) -> TractResult<Vec<usize>> {
+pub(super) fn lengths(model: &TypedModel, image: OutletId) -> TractResult<Vec<usize>> {
     model.outlet_fact(image)?.shape.iter().map(|it| Ok(it.to_usize()?)).collect()
 }
 

@@ -12,7 +12,7 @@ use tract_onnx::{
 use super::labels::Labels;
 use crate::tract::{
     attributes::{floats, int, ints, text},
-    post_transform::PostTransform,
+    post_transform::{PostTransform, logistic},
 };
 
 /// A kernel with gamma, the constant and the degree.
@@ -75,7 +75,6 @@ pub(super) struct Regressor {
     coefficients: Vec<f64>,
     rho: f64,
     is_one_class: bool,
-    transform: PostTransform,
 }
 
 impl Regressor {
@@ -96,7 +95,6 @@ impl Regressor {
             coefficients,
             rho: floats(node, "rho").first().map_or(0.0, |&it| f64::from(it)),
             is_one_class: int(node, "one_class").unwrap_or(0) != 0,
-            transform: PostTransform::of(node)?,
         })
     }
 
@@ -117,7 +115,8 @@ impl Regressor {
         } else {
             -1.0
         };
-        self.transform.append(&mut [score], out);
+        // As onnxruntime does, whatever the specification says: nothing is transformed.
+        out.push(score as f32);
         Ok(())
     }
 }
@@ -215,12 +214,21 @@ impl Classifier {
             let scores = match (self.prob_a.is_empty(), &*decisions) {
                 (false, _) => self.probabilities(&decisions),
                 // The decision is for the first class; scores grow with the second, as onnxruntime writes them.
-                (true, &[one]) => vec![-one, one],
+                // What makes shares of several scores is left out.
+                (true, &[one]) => match self.transform {
+                    PostTransform::None => vec![-one, one],
+                    PostTransform::Logistic => vec![logistic(-one), logistic(one)],
+                    _ => vec![1.0 - one, one],
+                },
                 (true, _) => decisions,
             };
             (votes, scores)
         };
-        self.transform.append(&mut scores, out);
+        if !self.is_linear() && self.prob_a.is_empty() && self.labels.len() == 2 {
+            out.extend(scores.iter().map(|it| *it as f32));
+        } else {
+            self.transform.append(&mut scores, out);
+        }
         Ok((0..votes.len()).rev().fold(0, |best, it| if votes[it] >= votes[best] { it } else { best }))
     }
 

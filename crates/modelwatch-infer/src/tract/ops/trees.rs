@@ -370,7 +370,12 @@ impl Regressor {
         let base = |idx: usize| self.base_values.get(idx).copied().unwrap_or(0.0);
         let rounded = |it: f64| self.forest.rounded(it);
         let scores = scores.into_iter().enumerate();
-        let scores = scores.map(|(idx, it)| rounded(rounded(it.unwrap_or(0.0) / divisor) + base(idx)));
+        // Of several targets, one that no leaf speaks for is 0, as onnxruntime has it.
+        let is_silent = |it: Option<f64>| it.is_none() && self.n_targets > 1;
+        let score = |(idx, it): (usize, Option<f64>)| {
+            if is_silent(it) { 0.0 } else { rounded(rounded(it.unwrap_or(0.0) / divisor) + base(idx)) }
+        };
+        let scores = scores.map(score);
         write(self.transform, scores, out);
         Ok(())
     }

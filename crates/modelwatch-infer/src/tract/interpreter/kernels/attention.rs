@@ -9,9 +9,12 @@ use tract_onnx::{
 };
 
 use super::arrays::{broadcast, full, matmul, reshape};
-use crate::tract::interpreter::{
-    call::{Call, array},
-    value::Value,
+use crate::tract::{
+    guard::RefusedOperator,
+    interpreter::{
+        call::{Call, array},
+        value::Value,
+    },
 };
 
 /// Returns each number as the type holds it, since the specification is a graph of operators that each round.
@@ -76,6 +79,11 @@ pub(super) fn attention(call: &Call<'_>) -> TractResult<Vec<Value>> {
     };
     let bias = mask.bias(call.maybe_tensor(3)?.map(|it| &**it), [batch, n_heads, q_length, kv_length])?;
 
+    let n_seen = past_length.map(|it| it + q_length).filter(|_| mask.is_causal);
+    if q_length == 1 && n_seen.is_some_and(|it| it < kv_length) {
+        let why = "with `is_causal`, one query and more keys than one behind those of the past, ONNX Runtime hides none of them";
+        return Err(RefusedOperator::of(call.proto(), why).into());
+    }
     let scale = if call.has_attribute("scale") { call.float("scale", 0.0) } else { 1.0 / (size as f64).sqrt() };
     let root = rounded(full(&[], scale.sqrt())?, datum_type)?.sum();
     let scaled_q = rounded(q * root, datum_type)?;

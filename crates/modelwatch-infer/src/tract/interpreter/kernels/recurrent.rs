@@ -228,6 +228,10 @@ fn run(call: &Call<'_>, cell: Cell) -> TractResult<Vec<Value>> {
                     y[[step, idx, row, unit]] = value;
                 }
             }
+            if length == 0 {
+                // As onnxruntime does: what there is no step of keeps no state.
+                state = (Array1::zeros(hidden), Array1::zeros(hidden));
+            }
             h.index_axis_mut(Axis(0), idx).row_mut(row).assign(&state.0);
             c.index_axis_mut(Axis(0), idx).row_mut(row).assign(&state.1);
         }

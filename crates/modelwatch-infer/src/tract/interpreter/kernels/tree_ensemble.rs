@@ -124,7 +124,7 @@ pub(super) fn tree_ensemble(call: &Call<'_>) -> TractResult<Vec<Value>> {
     };
     let n_targets = usize::try_from(call.int("n_targets", 1))?;
     let ensemble = Ensemble::read(call, n_targets)?;
-    let transform = PostTransform::numbered(call.int("post_transform", 0))?;
+    let transform = PostTransform::numbered(call.int("post_transform", 0))?.for_targets(n_targets);
     let aggregate = call.int("aggregate_function", 1);
     let mut res = full(&[n_rows, n_targets], 0.0)?;
     for (row, mut scores) in input.outer_iter().zip(res.outer_iter_mut()) {

@@ -1,0 +1,324 @@
+//! What ONNX Runtime answers where a specification says nothing, or something else. Where both cannot be right, a model is refused.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{
+    Npy, assert_close, batch, numbers,
+    proto::{
+        float, float_tensor, floats, int, ints, model, node, numbers_tensor, strings, tensor_attribute, text, value,
+    },
+    threads,
+};
+use modelwatch_infer::{InferError, Model};
+use prost::Message;
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
+
+const ML: &str = "ai.onnx.ml";
+
+/// Returns what nodes make of `x`, whose dimensions are these (-1 is the batch), in this version of ONNX.
+fn answer(
+    version: i64,
+    dims: &[i64],
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    x: &[f64],
+) -> Result<Vec<f64>, InferError> {
+    let graph = GraphProto {
+        node: nodes,
+        initializer: constants,
+        input: vec![value("x", dims)],
+        output: vec![value("y", &[])],
+        ..Default::default()
+    };
+    let mut proto = model(version, graph);
+    proto.opset_import[1].version = 5;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    std::fs::write(&path, proto.encode_to_vec()).unwrap();
+    let row: Vec<usize> = dims[1..].iter().map(|it| usize::try_from(*it).unwrap()).collect();
+    let n_rows = x.len() / row.iter().product::<usize>();
+    let x = Npy { shape: [&[n_rows], &*row].concat(), values: x.to_vec() };
+    let outputs = Model::load(&path)?.run(&batch(&[("x", &x)]), threads(1))?;
+    Ok(numbers(outputs.column(0)))
+}
+
+fn refusal(dims: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>, x: &[f64]) -> String {
+    let error = answer(23, dims, nodes, constants, x).unwrap_err();
+    assert!(matches!(error, InferError::Unsupported { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn places_are_counted_by_the_length_that_an_axis_has_at_last() {
+    let of = |mode: &str, transform: &str, part: &[f32], to: (f32, i64), more: Vec<AttributeProto>| {
+        let attributes = vec![
+            text("mode", mode),
+            text("coordinate_transformation_mode", transform),
+            text("nearest_mode", if transform == "align_corners" { "floor" } else { "round_prefer_floor" }),
+            float("extrapolation_value", -9.0),
+        ];
+        let (scales, sizes) = if to.0 == 0.0 { ("", "sizes") } else { ("scales", "") };
+        let nodes = vec![node("Resize", "", &["x", "part", scales, sizes], "y", [attributes, more].concat())];
+        let part: Vec<f32> =
+            if part.is_empty() { vec![] } else { vec![0.0, 0.0, 0.0, part[0], 1.0, 1.0, 1.0, part[1]] };
+        let constants = vec![
+            float_tensor("part", &[part.len() as i64], &part),
+            float_tensor("scales", &[4], &[1.0, 1.0, 1.0, to.0]),
+            numbers_tensor("sizes", &[1, 1, 1, to.1]),
+        ];
+        answer(13, &[-1, 1, 1, 4], nodes, constants, &[1.0, 2.0, 4.0, 8.0])
+    };
+    const SCALE: (f32, i64) = (1.25, 0);
+    let corners = |mode: &str| of(mode, "align_corners", &[], SCALE, vec![]).unwrap();
+    assert_close("nearest", &corners("nearest"), &[1.0, 1.0, 2.0, 4.0, 8.0]);
+    assert_close("linear", &corners("linear"), &[1.0, 1.75, 3.0, 5.0, 8.0]);
+    assert_close("cubic", &corners("cubic"), &[1.0, 1.5625, 2.71875, 5.117_187_5, 8.0]);
+    let cut = |mode: &str, part: &[f32], to| of(mode, "tf_crop_and_resize", part, to, vec![]);
+    assert_close("nearest", &cut("nearest", &[0.1, 0.8], SCALE).unwrap(), &[1.0, 2.0, 2.0, 4.0, 4.0]);
+    assert_close("linear", &cut("linear", &[0.1, 0.8], SCALE).unwrap(), &[1.3, 1.825, 2.7, 3.75, 5.6]);
+    let wanted = [1.184_500_2, 1.669_797_4, 2.537_905_7, 3.514_160_2, 5.768_002_5];
+    assert_close("cubic", &cut("cubic", &[0.1, 0.8], SCALE).unwrap(), &wanted);
+    assert_close("beyond", &cut("linear", &[0.5, 1.2], SCALE).unwrap(), &[3.0, 4.1, 6.2, -9.0, -9.0]);
+    assert_close("sizes", &cut("linear", &[0.1, 0.8], (0.0, 3)).unwrap(), &[1.3, 2.7, 5.6]);
+    assert_close("all of it", &cut("linear", &[0.0, 1.0], (0.0, 4)).unwrap(), &[1.0, 2.0, 4.0, 8.0]);
+    let said = cut("linear", &[0.1, 0.8], (0.0, 4)).unwrap_err().to_string();
+    assert!(said.contains("axis 3 is cut and keeps its length, where ONNX Runtime does not cut it"), "{said}");
+    for said in [cut("linear", &[0.1, 0.8], (1.4, 0)), of("linear", "align_corners", &[], (1.4, 0), vec![])] {
+        let said = said.unwrap_err().to_string();
+        assert!(said.contains("axis 3 becomes 5.6 long, for which ONNX Runtime and ONNX's own cases"), "{said}");
+    }
+    for mode in ["nearest", "linear", "cubic"] {
+        let one = of(mode, "pytorch_half_pixel", &[], (0.4, 0), vec![]).unwrap();
+        assert_close(mode, &one, &[1.0]);
+    }
+}
+
+#[test]
+fn places_of_whole_lengths_are_whole() {
+    // 13 over 11, times 11, is less than 13 in single precision.
+    let attributes = || vec![text("coordinate_transformation_mode", "align_corners"), text("nearest_mode", "ceil")];
+    let sizes = |name: &str, more: Vec<AttributeProto>| {
+        vec![node("Resize", "", &["x", "", "", name], "y", [attributes(), more].concat())]
+    };
+    let constants = || vec![numbers_tensor("sizes", &[1, 1, 1, 13]), numbers_tensor("less", &[2, 26])];
+    let x: Vec<f64> = (1..12).map(f64::from).collect();
+    let row = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 11.0];
+    assert_close("sizes", &answer(13, &[-1, 1, 1, 11], sizes("sizes", vec![]), constants(), &x).unwrap(), &row);
+    let kept = |policy: &str| vec![ints("axes", &[2, 3]), text("keep_aspect_ratio_policy", policy)];
+    let nodes = sizes("less", kept("not_larger"));
+    let twice = answer(18, &[-1, 1, 1, 11], nodes, constants(), &x).unwrap();
+    assert_eq!((twice.len(), twice[0], twice[43]), (2 * 22, 1.0, 11.0));
+    let said =
+        answer(18, &[-1, 1, 1, 11], sizes("less", kept("not_smaller")), constants(), &x).unwrap_err().to_string();
+    assert!(said.contains("axis 2 becomes 2.36"), "{said}");
+}
+
+#[test]
+fn what_there_is_no_step_of_keeps_no_state() {
+    // The sum of a row is the number of its steps, and its largest number what the layer begins with.
+    for (op, n_gates, wanted) in [("GRU", 3, 0.5), ("RNN", 1, 0.0), ("LSTM", 4, 0.0)] {
+        let mut layer = node(op, "", &["steps", "w", "r", "", "lengths", "first"], "all", vec![int("hidden_size", 1)]);
+        layer.output.push("last".to_owned());
+        let order = || ints("perm", &[1, 0, 2]);
+        let nodes = vec![
+            node("Transpose", "", &["x"], "steps", vec![order()]),
+            node("ReduceSum", "", &["x", "both"], "sums", vec![int("keepdims", 0)]),
+            node("Cast", "", &["sums"], "lengths", vec![int("to", 6)]),
+            node("ReduceMax", "", &["x"], "largest", vec![ints("axes", &[1])]),
+            node("Add", "", &["largest", "one"], "more", vec![]),
+            node("Transpose", "", &["more"], "first", vec![order()]),
+            layer,
+            node("Squeeze", "", &["last", "front"], "y", vec![]),
+        ];
+        let zeros = vec![0.0; n_gates];
+        let constants = vec![
+            float_tensor("w", &[1, n_gates as i64, 1], &zeros),
+            float_tensor("r", &[1, n_gates as i64, 1], &zeros),
+            float_tensor("one", &[1], &[1.0]),
+            numbers_tensor("both", &[1, 2]),
+            numbers_tensor("front", &[0]),
+        ];
+        let got = answer(13, &[-1, 2, 1], nodes, constants, &[0.0, 0.0, 1.0, 1.0]).unwrap();
+        assert_close(op, &got, &[0.0, wanted]);
+    }
+}
+
+#[test]
+fn a_regression_by_support_vectors_is_not_transformed() {
+    for (transform, one_class, wanted) in [
+        ("NONE", 0, [0.3, -0.6]),
+        ("LOGISTIC", 0, [0.3, -0.6]),
+        ("PROBIT", 0, [0.3, -0.6]),
+        ("SOFTMAX", 1, [1.0, -1.0]),
+    ] {
+        let attributes = vec![
+            text("kernel_type", "LINEAR"),
+            floats("kernel_params", &[1.0, 0.0, 1.0]),
+            floats("coefficients", &[1.0]),
+            floats("rho", &[0.0]),
+            int("one_class", one_class),
+            text("post_transform", transform),
+        ];
+        let nodes = vec![node("SVMRegressor", ML, &["x"], "y", attributes)];
+        assert_close(transform, &answer(13, &[-1, 1], nodes, vec![], &[0.3, -0.6]).unwrap(), &wanted);
+    }
+}
+
+/// A machine that tells two classes apart, by this transform and these numbers of vectors.
+fn machine(transform: &str, vectors_per_class: &[i64]) -> Vec<NodeProto> {
+    let mut res = node(
+        "SVMClassifier",
+        ML,
+        &["x"],
+        "label",
+        vec![
+            text("kernel_type", "LINEAR"),
+            floats("kernel_params", &[1.0, 0.0, 1.0]),
+            floats("support_vectors", &[1.0, 0.0, 0.0, 1.0]),
+            floats("coefficients", &[-0.5, 0.75]),
+            ints("vectors_per_class", vectors_per_class),
+            floats("rho", &[0.25]),
+            ints("classlabels_ints", &[3, 4]),
+            text("post_transform", transform),
+        ],
+    );
+    res.output.push("y".to_owned());
+    vec![res]
+}
+
+#[test]
+fn a_single_score_of_two_classes_is_no_share() {
+    let x = [1.0, 2.0, -1.0, 0.5];
+    for (transform, wanted) in [
+        ("NONE", [-1.25, 1.25, -1.125, 1.125]),
+        ("SOFTMAX", [-0.25, 1.25, -0.125, 1.125]),
+        ("SOFTMAX_ZERO", [-0.25, 1.25, -0.125, 1.125]),
+        ("LOGISTIC", [0.222_700_12, 0.777_299_9, 0.245_085, 0.754_915]),
+    ] {
+        assert_close(transform, &answer(13, &[-1, 2], machine(transform, &[1, 1]), vec![], &x).unwrap(), &wanted);
+    }
+    for nodes in [machine("PROBIT", &[1, 1]), machine("NONE", &[])] {
+        let said = refusal(&[-1, 2], nodes, vec![], &x);
+        assert!(said.contains("SVMClassifier: what ONNX Runtime answers is not specified"), "{said}");
+        assert!(said.contains("(node `the_label`)"), "{said}");
+    }
+}
+
+/// A tree with a test of the only feature and two leaves, for targets or classes.
+fn tree(op: &str, prefix: &str, ids: &[i64], weights: &[f32], more: Vec<AttributeProto>) -> Vec<NodeProto> {
+    let of = |name: &str| format!("{prefix}_{name}");
+    let attributes = vec![
+        ints("nodes_treeids", &[0, 0, 0]),
+        ints("nodes_nodeids", &[0, 1, 2]),
+        ints("nodes_featureids", &[0, 0, 0]),
+        strings("nodes_modes", &["BRANCH_LEQ", "LEAF", "LEAF"]),
+        floats("nodes_values", &[1.0, 0.0, 0.0]),
+        ints("nodes_truenodeids", &[1, 0, 0]),
+        ints("nodes_falsenodeids", &[2, 0, 0]),
+        ints(&of("treeids"), &[0, 0]),
+        ints(&of("nodeids"), &[1, 2]),
+        ints(&of("ids"), ids),
+        floats(&of("weights"), weights),
+    ];
+    let mut res = node(op, ML, &["x"], "y", [attributes, more].concat());
+    if prefix == "class" {
+        res.output = vec!["label".to_owned(), "y".to_owned()];
+    }
+    vec![res]
+}
+
+#[test]
+fn a_target_that_no_leaf_speaks_for_is_nothing() {
+    for aggregate in ["SUM", "AVERAGE", "MIN", "MAX"] {
+        let of = |n_targets: i64, ids: &[i64], base: &[f32]| {
+            let more =
+                vec![int("n_targets", n_targets), floats("base_values", base), text("aggregate_function", aggregate)];
+            let nodes = tree("TreeEnsembleRegressor", "target", ids, &[0.5, 0.25], more);
+            answer(13, &[-1, 1], nodes, vec![], &[0.0, 2.0]).unwrap()
+        };
+        assert_close(aggregate, &of(2, &[0, 1], &[10.0, 20.0]), &[10.5, 0.0, 0.0, 20.25]);
+        assert_close(aggregate, &of(1, &[0, 0], &[10.0]), &[10.5, 10.25]);
+    }
+}
+
+#[test]
+fn two_classes_with_a_weight_each_are_refused_by_name() {
+    let of =
+        |labels: AttributeProto, ids: &[i64]| tree("TreeEnsembleClassifier", "class", ids, &[0.7, 0.8], vec![labels]);
+    for labels in [ints("classlabels_int64s", &[0, 1]), strings("classlabels_strings", &["a", "b"])] {
+        let said = refusal(&[-1, 1], of(labels, &[0, 1]), vec![], &[0.0]);
+        assert!(said.contains("TreeEnsembleClassifier: ONNX Runtime takes the second class wherever"), "{said}");
+    }
+    let nodes = of(ints("classlabels_int64s", &[0, 1, 2]), &[0, 1]);
+    assert_close("three", &answer(13, &[-1, 1], nodes, vec![], &[0.0, 2.0]).unwrap(), &[0.7, 0.0, 0.0, 0.0, 0.8, 0.0]);
+}
+
+/// A tree of version 5 with two leaves.
+fn ensemble(n_targets: i64, transform: i64) -> Vec<NodeProto> {
+    let modes = TensorProto { data_type: 2, dims: vec![1], int32_data: vec![0], ..Default::default() };
+    let attributes = vec![
+        int("n_targets", n_targets),
+        int("post_transform", transform),
+        ints("tree_roots", &[0]),
+        ints("nodes_featureids", &[0]),
+        tensor_attribute("nodes_modes", modes),
+        tensor_attribute("nodes_splits", float_tensor("", &[1], &[1.0])),
+        ints("nodes_truenodeids", &[0]),
+        ints("nodes_trueleafs", &[1]),
+        ints("nodes_falsenodeids", &[1]),
+        ints("nodes_falseleafs", &[1]),
+        ints("leaf_targetids", &[0, n_targets - 1]),
+        tensor_attribute("leaf_weights", float_tensor("", &[2], &[0.5, 2.0])),
+    ];
+    vec![node("TreeEnsemble", ML, &["x"], "y", attributes)]
+}
+
+#[test]
+fn transforms_that_are_taken_for_each_other_are_refused_by_name() {
+    let of = |n_targets, transform| answer(21, &[-1, 1], ensemble(n_targets, transform), vec![], &[0.0, 2.0]).unwrap();
+    assert_close("none", &of(2, 0), &[0.5, 0.0, 0.0, 2.0]);
+    assert_close("zeros stay", &of(2, 3), &[1.0, 0.0, 0.0, 1.0]);
+    // A single one is no share.
+    assert_close("one", &of(1, 3), &[0.5, 2.0]);
+    for transform in [1, 2] {
+        let said = refusal(&[-1, 1], ensemble(2, transform), vec![], &[0.0]);
+        assert!(said.contains("TreeEnsemble: ONNX Runtime takes one for the other"), "{said}");
+    }
+}
+
+#[test]
+fn windows_that_are_padded_in_two_ways_are_refused_by_name() {
+    let of = |op: &str, attributes: &[AttributeProto]| {
+        let shape = [ints("kernel_shape", &[2]), text("auto_pad", "SAME_LOWER")];
+        vec![node(op, "", &["x"], "y", [&shape, attributes].concat())]
+    };
+    for op in ["MaxPool", "AveragePool", "LpPool"] {
+        for attribute in [ints("dilations", &[2]), ints("strides", &[4])] {
+            let said = refusal(&[-1, 1, 5], of(op, &[attribute]), vec![], &[0.0; 5]);
+            assert!(said.contains("what ONNX Runtime pads is not what is specified; give `pads`"), "{said}");
+        }
+    }
+    let nodes = of("MaxPool", &[ints("dilations", &[1]), ints("strides", &[3])]);
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0];
+    assert_close("strides", &answer(22, &[-1, 1, 5], nodes, vec![], &x).unwrap(), &[2.0, 5.0]);
+}
+
+#[test]
+fn a_query_that_sees_more_than_it_may_is_refused_by_name() {
+    let of = |keys: &str| {
+        let mut attention = node(
+            "Attention",
+            "",
+            &["x", keys, keys, "", "x", "x"],
+            "y",
+            vec![int("is_causal", 1), float("scale", 1.0)],
+        );
+        attention.output.extend(["keys".to_owned(), "values".to_owned()]);
+        vec![node("Concat", "", &["x", "x"], "two", vec![int("axis", 2)]), attention]
+    };
+    let x = [1.0, 0.5];
+    assert_close("one key", &answer(23, &[-1, 1, 1, 2], of("x"), vec![], &x).unwrap(), &x);
+    let said = refusal(&[-1, 1, 1, 2], of("two"), vec![], &x);
+    assert!(said.contains("ONNX Runtime hides none of them") && said.contains("(node `the_y`)"), "{said}");
+}

@@ -114,6 +114,29 @@ mod tests {
         assert!(named.contains("uses = \"metrics\"") && named.ends_with("store.uses=object"), "{named}");
     }
 
+    /// Run by the test below in a process of its own, which becomes another one.
+    #[cfg(unix)]
+    #[test]
+    fn becomes_what_it_is_told() {
+        if let Ok(script) = std::env::var("MODELWATCH_TEST_SCRIPT") {
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]);
+            panic!("{}", end_as(command));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_exit_code_is_forwarded() {
+        let this = std::env::current_exe().unwrap();
+        for code in [0, 1, 2, 3, 4, 130] {
+            let mut child = Command::new(&this);
+            child.args(["--exact", "pipeline::tests::becomes_what_it_is_told"]);
+            let ended = child.env("MODELWATCH_TEST_SCRIPT", format!("exit {code}")).output().unwrap();
+            assert_eq!(ended.status.code(), Some(code), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+    }
+
     #[test]
     fn a_program_that_is_not_there_is_told() {
         assert_eq!(end_as(Command::new("no/such/program")), NOT_DONE);

@@ -123,7 +123,7 @@ pub(crate) struct BaselineOptions {
     pub(crate) model: Option<String>,
     /// Which signature of a SavedModel or a TFLite model is run. By default `serving_default`, or the only one, or else the one of a TFLite model's first graph; `modelwatch model show` lists them.
     pub(crate) signature: Option<String>,
-    /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names; or `recorded`, where its outputs are columns of the data, which `[data.columns] baseline_predictions` names. The baseline need not be a checkpoint then.
+    /// What runs the model: `tract`, which is the default, or `onnxruntime`, whose library `[run] onnxruntime` names; or `recorded`, where its outputs are columns of the data, which `[data.columns] baseline_predictions` names, and which are all there is of the baseline then.
     pub(crate) runtime: Option<RuntimeOption>,
     /// Whether the baseline may be missing, as on a first run; comparisons with it are then listed as not checked and not covered,
     /// and decide nothing. It is a ref of the judged checkpoint's lineage that `[on.pass]` moves; where that moves none, one may be
@@ -199,7 +199,7 @@ pub(crate) struct ColumnOptions {
     /// The same for the baseline's model, where its inputs have other names or are made otherwise: those of the same network in another format, or of a version before. By default `inputs`.
     #[serde(default)]
     pub(crate) baseline_inputs: BTreeMap<String, OneOrMany>,
-    /// Output of the model ← the column with what it answered for the row, or a list of columns with a number each, as in `inputs`. It is not run then: there need be no checkpoint, and beside one `runtime = "recorded"` says that its outputs are these.
+    /// Output of the model ← the column with what it answered for the row, or a list of columns with a number each, in the order of the classes. It is not run then: there need be no checkpoint, and beside one `runtime = "recorded"` says that its outputs are these.
     #[serde(default)]
     pub(crate) predictions: BTreeMap<String, OneOrMany>,
     /// The same of the baseline, whose `runtime` is `"recorded"`.

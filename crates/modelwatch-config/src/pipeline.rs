@@ -136,6 +136,13 @@ pub struct Baseline {
     pub pointer: String,
 }
 
+impl Baseline {
+    /// Returns whether there is more of it than outputs that were recorded.
+    pub fn is_checkpoint(&self) -> bool {
+        self.from != BaselineSource::Recorded
+    }
+}
+
 /// What runs a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -217,7 +224,7 @@ pub struct Columns {
     pub inputs: BTreeMap<String, Vec<String>>,
     /// The same for the baseline's model; empty where `inputs` holds for it, too.
     pub baseline_inputs: BTreeMap<String, Vec<String>>,
-    /// Output of a model that is not run → one column with what it answered, or columns with a number each, as in `inputs`.
+    /// Output of a model that is not run → one column with what it answered, or columns with a number each; no patterns.
     /// None where the model is run.
     pub predictions: BTreeMap<String, Vec<String>>,
     /// The same of the baseline.

@@ -46,9 +46,9 @@ impl InputMap {
     /// Finds the columns with the recorded outputs of a model.
     pub(crate) fn recorded(role: ModelRole, columns: &Columns, schema: &Schema) -> Result<Self, String> {
         let outputs = recorded(role, columns).iter();
-        let outputs = outputs.map(|(name, patterns)| {
-            let is_free = |it: &&Field| !has_other_part(it.name(), columns);
-            Ok((name.clone(), matching(patterns, schema, schema.fields().iter().map(AsRef::as_ref).filter(is_free))?))
+        let outputs = outputs.map(|(name, columns)| {
+            columns.iter().try_for_each(|it| schema.index_of(it).map(drop).map_err(|_| no_column(it)))?;
+            Ok((name.clone(), columns.clone()))
         });
         Ok(Self { inputs: outputs.collect::<Result<_, String>>()?, is_recorded: true })
     }
@@ -131,8 +131,7 @@ pub(crate) fn recorded(role: ModelRole, columns: &Columns) -> &BTreeMap<String, 
 /// Returns whether a column has what a model answered.
 pub(crate) fn is_prediction(name: &String, columns: &Columns) -> bool {
     let outputs = [&columns.predictions, &columns.baseline_predictions];
-    let is_named = outputs.into_iter().flat_map(BTreeMap::values).flatten().any(|it| rows::name_matches(it, name));
-    is_named && !has_other_part(name, columns)
+    outputs.into_iter().flat_map(BTreeMap::values).flatten().any(|it| it == name)
 }
 
 /// Finds the columns of an input of the model.

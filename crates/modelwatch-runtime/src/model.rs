@@ -38,7 +38,7 @@ impl Runtimes {
         match wanted(pipeline, role) {
             ModelRuntime::OnnxRuntime => self.onnxruntime(self.library(pipeline)),
             ModelRuntime::Recorded => {
-                let reason = "its outputs were recorded, and it is not run".to_owned();
+                let reason = "its outputs were recorded, and it is not run; name one that is, without `runtime = \"recorded\"` and `[data.columns] predictions`".to_owned();
                 Err(InferError::Unavailable { runtime: "the model", reason })
             }
             _ => {

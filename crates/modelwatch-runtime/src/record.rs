@@ -33,7 +33,7 @@ pub struct RunRecord {
     pub checkpoint: Option<CheckpointRecord>,
     /// What it must not be worse than.
     pub baseline: Option<CheckpointRecord>,
-    /// The models that were run.
+    /// The models that were run, and those whose outputs were recorded.
     pub models: Vec<ModelRecord>,
     /// Every decision.
     pub checks: Vec<Of<Check>>,
@@ -196,7 +196,7 @@ pub struct ModelRecord {
     pub signature: Option<String>,
     /// Its inputs: name, element type and shape, `?` for an axis of any extent.
     pub inputs: Vec<String>,
-    /// Its outputs; where they were recorded: name and columns of the data.
+    /// Its outputs; where they were recorded, with the columns of the data that they are.
     pub outputs: Vec<String>,
     /// How often each operator occurs.
     pub operators: BTreeMap<String, u64>,

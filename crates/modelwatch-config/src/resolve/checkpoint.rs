@@ -60,9 +60,8 @@ pub(super) fn checkpoint(cx: &mut Context<'_>, options: CheckpointOptions) -> Op
 
 pub(super) fn baseline(cx: &mut Context<'_>, options: BaselineOptions) -> Option<Baseline> {
     let pointer = "/baseline".to_owned();
-    // All that is needed of one whose outputs were recorded are these.
     let is_recorded = is_recorded(options.runtime);
-    if !is_recorded || cx.has("/baseline/import") || cx.has("/baseline/from") {
+    if !is_recorded {
         one_source(cx, &pointer, None);
     }
     let files = [("model", &options.model), ("import", &options.import)];

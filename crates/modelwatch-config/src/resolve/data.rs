@@ -185,6 +185,7 @@ fn conflicts(cx: &mut Context<'_>, mentions: &[Mention<'_>]) {
         let other = of_column[it.column].iter().find(|other| match other.role {
             Role::Label => it.role != Role::Label && it.role.excludes_label(),
             Role::Ignored => it.role != Role::Ignored && it.role != Role::Label,
+            Role::Other("the id" | "the timestamp" | "the weight") => it.role == Role::Other(PREDICTION),
             Role::Other(_) => false,
         });
         if let Some(other) = other {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Context;
-use crate::{Baseline, Columns, Data, ModelRuntime, code};
+use crate::{Baseline, Columns, Data, ModelRuntime, code, tree};
 
 /// What the file says of one model.
 struct Model<'a> {
@@ -25,28 +25,28 @@ pub(super) fn check(
     let columns = data.map_or(&none, |it| &it.columns);
     let candidate =
         Model { table: "/checkpoint", runtime, pointer: Columns::PREDICTIONS, columns: &columns.predictions };
-    if cx.may_have(candidate.table) {
-        candidate.check(cx);
-    }
+    candidate.check(cx, cx.may_have("/checkpoint"));
     if let Some(it) = baseline {
         let (runtime, columns) = (it.runtime, &columns.baseline_predictions);
-        Model { table: "/baseline", runtime, pointer: Columns::BASELINE_PREDICTIONS, columns }.check(cx);
+        Model { table: "/baseline", runtime, pointer: Columns::BASELINE_PREDICTIONS, columns }.check(cx, true);
     }
-    let [left, right] = [&columns.predictions, &columns.baseline_predictions].map(|it| it.values().collect::<Vec<_>>());
-    if !left.is_empty() && left == right {
-        let message = "what is judged and the baseline are the same columns, which never differ";
-        cx.report(
-            cx.error(code::RECORDED, Columns::BASELINE_PREDICTIONS, message)
-                .related(cx.document.key_place(Columns::PREDICTIONS), "the same columns")
-                .help("name the columns of what the baseline answered"),
-        );
+    for (output, found) in &columns.predictions {
+        if let Some((same, _)) = columns.baseline_predictions.iter().find(|(_, it)| *it == found) {
+            let message = "what is judged and the baseline have the same columns as an output, which never differ";
+            cx.report(
+                cx.error(code::RECORDED, &tree::join(Columns::BASELINE_PREDICTIONS, same), message)
+                    .related(cx.document.key_place(&tree::join(Columns::PREDICTIONS, output)), "the same columns")
+                    .help("name the columns of what the baseline answered"),
+            );
+        }
     }
     let is_recorded = !columns.predictions.is_empty() && !cx.may_have("/checkpoint");
     if is_recorded { ModelRuntime::Recorded } else { runtime }
 }
 
 impl Model<'_> {
-    fn check(&self, cx: &mut Context<'_>) {
+    /// Reports what is wrong; `is_there` says whether there is a table of the model.
+    fn check(&self, cx: &mut Context<'_>, is_there: bool) {
         let Self { table, pointer, .. } = *self;
         let (name, key) = (&table[1..], pointer.rsplit('/').next().unwrap_or_default());
         let place = format!("{table}/runtime");
@@ -55,22 +55,48 @@ impl Model<'_> {
                 cx.error(code::RECORDED, &place, "no column is named that has its outputs")
                     .help(format!("add `[data.columns] {key} = {{ output = \"column\" }}`, or remove `runtime`")),
             ),
-            (false, false) => cx.report(
-                cx.error(code::RECORDED, pointer, format!("the model of `[{name}]` is run, and these are of no use"))
+            (false, false) if is_there => {
+                let help = match cx.document.path() {
+                    Some(_) => {
+                        format!("add `runtime = \"recorded\"` to `[{name}]` if they are its outputs, or remove `{key}`")
+                    }
+                    None => format!("judge either the model or what was recorded: leave out the model, or `{key}`"),
+                };
+                cx.report(
+                    cx.error(
+                        code::RECORDED,
+                        pointer,
+                        format!("the model of `[{name}]` is run, and these are of no use"),
+                    )
                     .related(cx.document.key_place(table), "what is run")
-                    .help(format!(
-                        "add `runtime = \"recorded\"` to `[{name}]` if they are its outputs, or remove `{key}`"
-                    )),
-            ),
+                    .help(help),
+                );
+            }
             _ => {}
         }
-        let signature = format!("{table}/signature");
-        if self.runtime == ModelRuntime::Recorded && cx.has(&signature) {
-            cx.report(
-                cx.error(code::RECORDED, &signature, "its outputs were recorded, and no signature is run")
-                    .related(cx.document.key_place(&place), "what runs the model")
-                    .help("remove `signature`, or `runtime`"),
-            );
+        for (output, columns) in self.columns {
+            let base = tree::join(pointer, output);
+            for (idx, column) in columns.iter().enumerate().filter(|(_, it)| it.contains('*')) {
+                let place = if columns.len() > 1 { format!("{base}/{idx}") } else { base.clone() };
+                cx.report(
+                    cx.error(code::RECORDED, &place, format!("`{column}` does not say in which order its columns are"))
+                        .help("list each column, in the order of the classes"),
+                );
+            }
+        }
+        let idle: &[&str] = match table {
+            "/checkpoint" => &["signature", "model"],
+            _ => &["signature", "model", "import", "from", "optional"],
+        };
+        for key in idle {
+            let pointer = format!("{table}/{key}");
+            if self.runtime == ModelRuntime::Recorded && cx.has(&pointer) {
+                cx.report(
+                    cx.error(code::RECORDED, &pointer, format!("its outputs were recorded, and `{key}` has no effect"))
+                        .related(cx.document.key_place(&place), "what runs the model")
+                        .help(format!("remove `{key}`, or `runtime`")),
+                );
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ fn recorded_outputs_are_columns() {
       |
       = help: add `[data.columns] predictions = { output = "column" }`, or remove `runtime`
 
-    error[E0030]: its outputs were recorded, and no signature is run
+    error[E0030]: its outputs were recorded, and `signature` has no effect
      --> pipeline.toml:8:13
       |
     7 | runtime = "recorded"
@@ -68,7 +68,23 @@ fn a_baseline_may_be_no_more_than_its_outputs() {
     let same = columns.replace("before", "score");
     assert_eq!(
         messages(&format!("{baseline}{same}")),
-        ["E0030]: what is judged and the baseline are the same columns, which never differ"]
+        ["E0030]: what is judged and the baseline have the same columns as an output, which never differ"]
+    );
+    let same = columns.replace("{ p = \"before\" }", "{ q = \"score\", r = \"before\" }");
+    assert_eq!(messages(&format!("{baseline}{same}")).len(), 1, "{same}");
+    // It is no checkpoint, and is never missing.
+    let idle = "[store]\nuses = \"local\"\n[baseline]\nruntime = \"recorded\"\nfrom = \"a@good\"\nmodel = \"m\"\noptional = true\n";
+    let told =
+        ["model", "from", "optional"].map(|it| format!("E0030]: its outputs were recorded, and `{it}` has no effect"));
+    let found = messages(&format!("{idle}{columns}"));
+    assert!(told.iter().all(|it| found.contains(it)), "{found:?}");
+}
+
+#[test]
+fn columns_of_an_output_are_in_the_order_of_the_classes() {
+    assert_eq!(
+        messages("[data.columns]\npredictions = { p = [\"a\", \"b_*\"] }\n"),
+        ["E0030]: `b_*` does not say in which order its columns are"]
     );
 }
 
@@ -84,4 +100,11 @@ fn an_answer_is_no_prediction() {
             "E0022]: column `a` is listed twice for one output",
         ]
     );
+    for role in ["id", "timestamp", "weight"] {
+        let columns = format!("[data.columns]\n{role} = \"a\"\npredictions = {{ p = \"a\" }}\n");
+        assert_eq!(
+            messages(&columns),
+            [format!("E0022]: column `a` is both the {role} and a recorded output of the model")]
+        );
+    }
 }

@@ -134,6 +134,9 @@ pub(super) fn execute(
     ];
     let roles = [ModelRole::Candidate, ModelRole::Baseline].into_iter();
     let recorded: BTreeSet<_> = roles.filter(|it| model::is_recorded(pipeline, *it)).collect();
+    for role in &recorded {
+        run.gap("run", format!("the {} model", role.as_str()), "what it answered was recorded, and it was not run");
+    }
     // One that no probe wants was not tried: nobody knows whether it can be run.
     let is_refused = |role| plan.wants(role) && !recorded.contains(&role);
     let refused = found.into_iter().filter(|it| is_refused(it.0)).filter_map(|(role, ready, loaded)| {
@@ -342,7 +345,8 @@ impl<'a> Run<'a> {
                             self.unusable(role, format!("the {} model cannot be run: {why}", role.as_str()));
                         }
                         Need::Optional if is_recorded || self.pipeline_has(role) => {
-                            let what = format!("the {} model's outputs", role.as_str());
+                            let of = if is_recorded { "" } else { "'s outputs" };
+                            let what = format!("the {} model{of}", role.as_str());
                             let gap = GapRecord { probe: slot.settings.id.clone(), what, why: why.clone() };
                             if !self.coverage.gaps.contains(&gap) {
                                 self.coverage.gaps.push(gap);

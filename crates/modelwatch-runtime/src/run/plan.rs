@@ -190,6 +190,7 @@ pub(super) fn missing(
             res.extend(data::unknown_layers(document, plan, role, refused));
         }
     }
+    res.extend(data::unmade_outputs(document, pipeline, plan));
     if !has_unread_columns(errors) {
         res.extend(data::unmade_inputs(document, pipeline, plan, &models));
         res.extend(data::unlike(document, pipeline, plan, &models));
@@ -455,7 +456,10 @@ impl<'a> Planner<'a, '_> {
         for (role, is_there, what, table, help) in models {
             let rows = || [&needs.current, &needs.reference].into_iter().flatten();
             if model::is_recorded(self.pipeline, role) {
-                if rows().any(|it| it.model_itself(role) == Need::Required) {
+                // What looks at no outputs is about the model.
+                let is_of_model = |it: &RowNeeds| it.model_itself(role) != Need::No && it.outputs_of(role) == Need::No;
+                let is_asked = |it: &RowNeeds| it.model_itself(role) == Need::Required;
+                if rows().any(|it| is_asked(it) || (role == ModelRole::Candidate && is_of_model(it))) {
                     let id = &settings.id;
                     let message = format!("`{id}` runs the {} model, of which only outputs are there", role.as_str());
                     let help = "judge a model that can be run, or leave the probe out: what was recorded answers for no other rows";
@@ -468,7 +472,8 @@ impl<'a> Planner<'a, '_> {
         if needs.tensors.candidate == Need::Required && self.pipeline.checkpoint.is_none() {
             self.lacks(settings, "a checkpoint", "/checkpoint", &checkpoint);
         }
-        if needs.tensors.baseline == Need::Required && self.pipeline.baseline.is_none() {
+        let has_tensors = self.pipeline.baseline.as_ref().is_some_and(config::Baseline::is_checkpoint);
+        if needs.tensors.baseline == Need::Required && !has_tensors {
             self.lacks(settings, "a baseline", "/baseline", &baseline);
         }
     }

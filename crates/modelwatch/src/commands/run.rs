@@ -344,7 +344,7 @@ fn form(key: &str) -> Form {
 
 /// Writes a file whole or not at all. A link stays one.
 pub(super) fn write_file(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = &end_of_links(path);
     let staged = staged(path)?;
     let written = fs::write(&staged, content).and_then(|()| fs::rename(&staged, path));
     if written.is_err() {
@@ -352,6 +352,17 @@ pub(super) fn write_file(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Resu
         let _ = fs::remove_file(&staged);
     }
     Ok(written?)
+}
+
+/// Returns where links lead from a path, be there a file or not.
+fn end_of_links(path: &Path) -> PathBuf {
+    const MOST: usize = 40;
+    let mut res = path.to_owned();
+    for _ in 0..MOST {
+        let Ok(to) = fs::read_link(&res) else { break };
+        res = res.parent().unwrap_or(Path::new("")).join(to);
+    }
+    res
 }
 
 /// Makes the folder of a file, and returns where it is written before it gets its name.

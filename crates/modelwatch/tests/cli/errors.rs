@@ -450,6 +450,10 @@ fn a_report_is_written_where_a_link_leads() {
     project.modelwatch(&["run", "pipeline.toml"]);
     assert!(project.path().join("link.html").is_symlink());
     assert!(std::fs::read_to_string(project.path().join("there.html")).unwrap().contains("</html>"));
+    // Be it there or not.
+    std::fs::remove_file(project.path().join("there.html")).unwrap();
+    project.modelwatch(&["run", "pipeline.toml"]);
+    assert!(project.path().join("link.html").is_symlink() && project.path().join("there.html").is_file());
 }
 
 /// What is said beside the result has no part in it.

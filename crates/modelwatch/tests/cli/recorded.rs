@@ -38,7 +38,8 @@ fn metrics_are_those_of_the_model_that_gave_them() {
         // The model that is run here rounds otherwise.
         assert!((got - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{name}: {got}, not {expected}");
     }
-    // The record says where they came from.
+    // The record says where they came from, and so do reports.
+    assert!(record["coverage"]["gaps"].to_string().contains("what it answered was recorded, and it was not run"));
     assert_eq!(record["checkpoint"], Value::Null);
     let model = &record["models"][0];
     assert_eq!((&model["role"], &model["format"]), (&"candidate".into(), &"recorded".into()));
@@ -92,7 +93,7 @@ fn one_may_be_run_and_the_other_recorded() {
 #[test]
 fn what_has_to_run_a_model_is_told_before_the_run() {
     let project = Project::new();
-    for probe in ["latency", "numerics"] {
+    for probe in ["latency", "numerics", "contract"] {
         let probes = format!("[[verify]]\nuses = '{probe}'\n");
         project.write("pipeline.toml", &pipeline("", RECORDED, &probes));
         for command in ["check", "run"] {
@@ -113,7 +114,8 @@ fn what_was_recorded_is_not_held_against_itself() {
         project.modelwatch(&["run", "pipeline.toml"])
     };
     let ended = golden("logreg/probabilities");
-    let said = "error[E0030]: `golden` would hold what was recorded in `logreg/probabilities` against itself";
+    let said =
+        "error[E0030]: `golden` would hold what was recorded against what was recorded in `logreg/probabilities`";
     assert!(ended.code == 2 && ended.err.contains(said), "{}", ended.err);
     let ended = golden("gboost/probabilities");
     assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
@@ -155,7 +157,7 @@ fn table(project: &Project, name: &str, is_shifted: bool, has_scores: bool) {
 fn of_table(reference: &str, probes: &str) -> String {
     format!(
         "name = 'test'\n[data]\ncurrent = {{ path = 'current.csv' }}\n{reference}\
-         [data.columns]\nlabel = 'y'\npredictions = {{ p = ['p_*'] }}\n{probes}"
+         [data.columns]\nlabel = 'y'\npredictions = {{ p = ['p_a', 'p_b'] }}\n{probes}"
     )
 }
 
@@ -194,6 +196,24 @@ fn recorded_predictions_drift_and_are_no_features() {
     assert_eq!(code, 0, "{record:#}");
     let gaps = record["coverage"]["gaps"].to_string();
     assert!(gaps.contains("the reference data lacks recorded outputs of the candidate model"), "{gaps}");
+}
+
+/// What drifts may be named, and a list of columns is of numbers.
+#[test]
+fn drift_looks_at_recorded_columns_by_name() {
+    let project = Project::new();
+    table(&project, "current.csv", false, true);
+    table(&project, "reference.csv", false, true);
+    let reference = "reference = { path = 'reference.csv' }\n";
+    let probes = "[[analyze]]\nuses = 'drift'\nwith = { columns = ['p_b'] }\nrequire = { drifted_share = '<= 0' }\n";
+    assert_eq!(project.run(&of_table(reference, probes)).0, 0);
+    let metrics = "[[verify]]\nuses = 'metrics'\nwith = { task = 'binary', classes = ['a', 'b'] }\n";
+    project.write(
+        "pipeline.toml",
+        &of_table("", metrics).replace("'p_a'", "'y'").replace("label = 'y'\n", "label = 'x'\n"),
+    );
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(ended.code == 2 && ended.err.contains("expected numbers"), "{}", ended.err);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::{
 
 use arrow_schema::Schema;
 use modelwatch_config::{
-    self as config, Action, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProfiledData,
-    code, did_you_mean,
+    self as config, Action, BaselineSource, CheckpointSource, Columns, Diagnostic, Document, Pipeline, ProbeKind,
+    ProfiledData, code, did_you_mean,
 };
 use modelwatch_infer::{InferError, ModelInfo};
 use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
@@ -131,7 +131,14 @@ fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bo
     if any(|it| it.slices) {
         res.extend(listed("slices", &columns.slices));
     }
-    if any(|it| [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(|role| it.model(role) != Need::No)) {
+    let is_run = |it: &RowNeeds, model: ModelRole| match inputs::recorded(model, columns).is_empty() {
+        true => it.model(model) != Need::No,
+        false => it.model_itself(model) != Need::No,
+    };
+    if needs
+        .iter()
+        .any(|(_, it)| [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(|model| is_run(it, model)))
+    {
         res.extend(by_name(Columns::INPUTS, &columns.inputs));
         res.extend(by_name(Columns::BASELINE_INPUTS, &columns.baseline_inputs));
     }
@@ -170,10 +177,15 @@ fn listed<'a>(key: &str, columns: &'a [String]) -> impl Iterator<Item = Mention<
 /// What was recorded of a model is no answer to hold it against.
 fn check_recorded(document: &Document, plan: &Plan<'_>, columns: &Columns, problems: &mut Vec<Diagnostic>) {
     for it in &plan.probes {
+        // Analyzers hold columns against those of other rows.
+        if it.settings.kind != ProbeKind::Verifier {
+            continue;
+        }
         let rows = [Role::Current, Role::Reference].into_iter().filter_map(|role| rows_of(it, role));
         let compared = rows.filter(|rows| rows.predictions != Need::No).flat_map(|rows| &rows.columns);
         for name in compared.filter(|it| columns.predictions.values().flatten().any(|column| column == *it)) {
-            let message = format!("`{}` would hold what was recorded in `{name}` against itself", it.settings.id);
+            let message =
+                format!("`{}` would hold what was recorded against what was recorded in `{name}`", it.settings.id);
             let help = "name the column with what the model should have answered";
             let problem = document.at(&place_of(it.settings, name), code::RECORDED, message, Some(help));
             if !problems.contains(&problem) {
@@ -301,6 +313,27 @@ pub(super) fn unmade_inputs(
             let problem = with_remedy(document, &pointer, code, &why);
             if !res.contains(&problem) {
                 res.push(problem);
+            }
+        }
+    }
+    res
+}
+
+/// Returns the columns that are to be an output together and are no numbers.
+pub(super) fn unmade_outputs(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
+    let columns = pipeline.columns();
+    let models = [(ModelRole::Candidate, Columns::PREDICTIONS), (ModelRole::Baseline, Columns::BASELINE_PREDICTIONS)];
+    let mut res = Vec::new();
+    for (role, dataset) in rows(plan) {
+        for (model, table) in models {
+            let is_read =
+                plan.probes.iter().filter_map(|it| rows_of(it, role)).any(|it| it.outputs_of(model) != Need::No);
+            let outputs = inputs::recorded(model, &columns).iter().filter(|it| is_read && it.1.len() > 1);
+            let is_there = |names: &[String]| names.iter().all(|it| dataset.schema().index_of(it).is_ok());
+            for (output, names) in outputs.filter(|it| is_there(it.1)) {
+                if let Some(e) = dataset.no_number(names) {
+                    res.push(document.at(&config::pointer(table, output), code::MISSING_FILE, e.to_string(), None));
+                }
             }
         }
     }
@@ -536,7 +569,7 @@ fn check_creeping(document: &Document, pipeline: &Pipeline, file: &Path, problem
 fn check_kept(document: &Document, pipeline: &Pipeline, model: ModelRole, role: Role, problems: &mut Vec<Diagnostic>) {
     let (is_there, table) = match model {
         ModelRole::Candidate => (pipeline.checkpoint.is_some(), "checkpoint"),
-        ModelRole::Baseline => (pipeline.baseline.is_some(), "baseline"),
+        ModelRole::Baseline => (pipeline.baseline.as_ref().is_some_and(config::Baseline::is_checkpoint), "baseline"),
     };
     if !is_there {
         let message = format!("`{table}://` names a file of the {table}, and the pipeline has none");

@@ -108,7 +108,7 @@ impl Override {
     /// # use modelwatch_config::Override;
     /// let it = Override::of_option("--current", "rows.csv", &["data", "current", "path"], "/data/rows.csv");
     /// let parsed = modelwatch_config::of_arguments("name = 'x'\n[[analyze]]\nuses = 'drift'", &[it]);
-    /// assert_eq!(parsed.pipeline.unwrap().data.unwrap().current.unwrap().path, "/data/rows.csv");
+    /// assert_eq!(parsed.pipeline.unwrap().data.unwrap().current.unwrap().pattern, "/data/rows.csv");
     /// ```
     pub fn of_option(option: &'static str, text: &str, path: &[&str], value: impl Into<String>) -> Override {
         let path = path.iter().map(|it| ((*it).to_owned(), 0..text.len())).collect();

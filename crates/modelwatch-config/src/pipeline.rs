@@ -181,13 +181,27 @@ pub struct Data {
 /// One set of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// A file or a pattern, resolved against the folder of the pipeline; or `checkpoint://` and `baseline://` with the
-    /// name of a file that is kept with a checkpoint.
-    pub path: String,
+    /// The folder at which a relative pattern begins, whose characters are no wildcards.
+    pub root: PathBuf,
+    /// A file or a pattern, as written; or `checkpoint://` and `baseline://` with the name of a file that is kept with a
+    /// checkpoint.
+    pub pattern: String,
     /// The format; `None` to tell it from the name and the first bytes.
     pub format: Option<DataFormat>,
     /// The table: `/data/current`.
     pub pointer: String,
+}
+
+impl Source {
+    /// Returns the files behind a path or a pattern, which no pipeline names.
+    pub fn at(pattern: &str) -> Self {
+        Self { root: PathBuf::new(), pattern: pattern.to_owned(), format: None, pointer: String::new() }
+    }
+
+    /// Returns the file or the pattern, resolved against the folder of the pipeline.
+    pub fn path(&self) -> PathBuf {
+        self.root.join(&self.pattern)
+    }
 }
 
 /// A format of data.

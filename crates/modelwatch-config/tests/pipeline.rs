@@ -175,8 +175,11 @@ fn every_key_arrives() {
 
     let data = it.data.unwrap();
     let (current, reference) = (data.current.unwrap(), data.reference.unwrap());
-    assert_eq!((current.path.as_str(), current.format), ("configs/../test.parquet", None));
-    assert_eq!((reference.path.as_str(), reference.format), ("checkpoint://train.parquet", Some(DataFormat::Parquet)));
+    assert_eq!((current.path().to_str().unwrap(), current.format), ("configs/../test.parquet", None));
+    assert_eq!(
+        (reference.path().to_str().unwrap(), reference.format),
+        ("checkpoint://train.parquet", Some(DataFormat::Parquet))
+    );
     assert_eq!(data.columns.inputs["image"], ["pixels"]);
     assert_eq!(data.columns.inputs["X"], ["a", "px_*"]);
     assert_eq!(

@@ -6,6 +6,7 @@
 
 mod csv;
 mod error;
+mod files;
 mod guard;
 mod ipc;
 mod npy;
@@ -19,7 +20,7 @@ use std::{
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
-use modelwatch_config::DataFormat;
+use modelwatch_config::{DataFormat, Source};
 
 pub use error::DataError;
 pub(crate) use error::{CORRECT_PATH, remedy};
@@ -72,8 +73,17 @@ impl Dataset {
     /// # Errors
     /// When nothing matches, the format is unknown, a file cannot be read, or files differ in columns.
     pub fn open(pattern: &str, format: Option<DataFormat>) -> Result<Self, DataError> {
-        let files = expand(pattern)?;
-        let first = files.first().ok_or_else(|| DataError::NothingMatches { pattern: pattern.to_owned() })?;
+        Self::of(&Source { format, ..Source::at(pattern) })
+    }
+
+    /// Finds the files that a pipeline names and reads their columns' types.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn of(source: &Source) -> Result<Self, DataError> {
+        let format = source.format;
+        let files = files::expand(&source.root, &source.pattern)?;
+        let first = &files[0];
         let format_of = |file: &Path| format.map_or_else(|| detect(file), Ok);
         let format = format_of(first)?;
         let mut schema = read_schema(first, format)?;
@@ -206,31 +216,6 @@ fn difference(first: &Schema, other: &Schema) -> Option<String> {
     };
     let number = || format!("it has {} columns, not {}", other.len(), first.len());
     columns.filter_map(differ).next().or_else(|| (first.len() != other.len()).then(number))
-}
-
-/// A path that exists is itself, whatever characters are in its name.
-fn expand(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
-    if fs::metadata(pattern).is_ok_and(|it| it.is_file()) {
-        return Ok(vec![PathBuf::from(pattern)]);
-    }
-    if !pattern.contains(['*', '?', '[']) {
-        return Err(match fs::metadata(pattern) {
-            Err(e) => DataError::Io { file: pattern.into(), source: e },
-            Ok(it) if it.is_dir() => DataError::Folder { pattern: pattern.to_owned() },
-            Ok(_) => DataError::NotAFile { file: pattern.into() },
-        });
-    }
-    let paths = glob::glob(pattern)
-        .map_err(|e| DataError::Pattern { pattern: pattern.to_owned(), reason: e.msg.to_owned() })?;
-    let mut res = Vec::new();
-    for path in paths {
-        let path = path.map_err(|e| DataError::Io { file: e.path().to_owned(), source: e.into() })?;
-        if path.is_file() {
-            res.push(path);
-        }
-    }
-    res.sort();
-    Ok(res)
 }
 
 /// The content decides; the name only where the content says nothing (CSV).

@@ -308,20 +308,22 @@ pub(crate) struct StandIn {
 impl Source {
     /// Opens data, or a profile of data.
     pub(crate) fn open(settings: &modelwatch_config::Source) -> Result<Self, String> {
-        if let Some((scheme, file)) = settings.path.split_once("://")
+        if let Some((scheme, file)) = settings.pattern.split_once("://")
             && let Some(model) = model_of(scheme)
         {
             let file = PathBuf::from(file);
             // Nothing but a file of the checkpoint, however the path is written.
             let is_within = file.components().all(|it| matches!(it, Component::Normal(_)));
-            let wrong =
-                || format!("`{}` names no file of a checkpoint; write it as `{scheme}://reference.mwp`", settings.path);
+            let wrong = || {
+                format!("`{}` names no file of a checkpoint; write it as `{scheme}://reference.mwp`", settings.pattern)
+            };
             return if is_within && file.file_name().is_some() { Ok(Self::Kept { model, file }) } else { Err(wrong()) };
         }
-        if settings.format.is_none() && is_profile(Path::new(&settings.path)) {
-            return StandIn::open(Path::new(&settings.path)).map(Self::Profile);
+        let path = settings.path();
+        if settings.format.is_none() && is_profile(&path) {
+            return StandIn::open(&path).map(Self::Profile);
         }
-        Dataset::open(&settings.path, settings.format).map(Self::Rows).map_err(|e| e.to_string())
+        Dataset::of(settings).map(Self::Rows).map_err(|e| e.to_string())
     }
 
     /// Returns the files; what is kept with a checkpoint is none of its own, but one of the checkpoint's.

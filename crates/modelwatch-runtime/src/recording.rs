@@ -175,7 +175,7 @@ pub fn record(
     let data = pipeline.data.as_ref().ok_or(RecordError::Lacks { what: "data" })?;
     let source = data.current.as_ref().ok_or(RecordError::Lacks { what: "current data" })?;
     let (_laid, model) = candidate(pipeline, settings.runtimes, store)?;
-    let dataset = Dataset::open(&source.path, source.format)?;
+    let dataset = Dataset::of(source)?;
     let mut rows = Rows::new(&dataset, data, &model, settings, threads(pipeline))?;
     let mut reviewer = match exists {
         true => Some(Reviewer::open(settings.into, settings.columns, data.columns.id.as_deref())?),

@@ -16,6 +16,7 @@ use arrow_array::{
 };
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_schema::{DataType, Field, Schema};
+use modelwatch_config::Source;
 use modelwatch_runtime::data::{DataError, Dataset, PARTITION_ROWS, Scan};
 use npyz::WriterBuilder;
 use parquet::{
@@ -121,6 +122,69 @@ fn a_glob_is_its_files_in_order() {
     let error = Dataset::open(dir.path().join("*.csv").to_str().unwrap(), None).unwrap_err();
     assert!(matches!(error, DataError::ColumnsDiffer { .. }), "{error}");
     assert!(error.to_string().contains("column 1 is `z`, not `x`"), "{error}");
+}
+
+/// Returns why files cannot be read.
+fn refused(pattern: &Path) -> String {
+    Dataset::open(pattern.to_str().unwrap(), None).unwrap_err().to_string()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_matches_a_glob_and_cannot_be_read_is_an_error() {
+    use std::os::unix::{ffi::OsStrExt, fs::symlink};
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::create_dir_all(path("shards/a/part-old")).unwrap();
+    for name in ["shards/a/part-0.csv", "shards/a/part-2.csv"] {
+        fs::write(path(name), "x\n1.5\n").unwrap();
+    }
+    assert_eq!(read(&path("shards/a/part-*"), 256).0, [1.5; 2], "a folder is none of its files");
+    assert_eq!(read(&path("shards/**/part-[0-9].csv"), 256).0, [1.5; 2]);
+    assert_eq!(read(&path("shards/*/part-0.csv"), 256).0, [1.5]);
+
+    let says = |pattern: &str, name: &str| {
+        let said = refused(&path(pattern));
+        let pattern = path(pattern).display().to_string();
+        for it in [&format!("`{}`, which `{pattern}` matches", path(name).display()), "a link to nothing: bring back"] {
+            assert!(said.contains(it), "{said}");
+        }
+    };
+    let link = path("shards/a/part-1.csv");
+    symlink(path("lost/part-1.csv"), &link).unwrap();
+    says("shards/a/part-*.csv", "shards/a/part-1.csv");
+    says("shards/*/part-1.csv", "shards/a/part-1.csv");
+    fs::remove_file(&link).unwrap();
+    symlink(path("lost"), path("shards/b")).unwrap();
+    for pattern in ["shards/*/part-0.csv", "shards/*/*.csv", "shards/**/*.csv"] {
+        says(pattern, "shards/b");
+    }
+    fs::remove_file(path("shards/b")).unwrap();
+
+    let foreign = path("shards/a").join(std::ffi::OsStr::from_bytes(b"part-\xff.csv"));
+    fs::write(&foreign, "x\n1.5\n").unwrap();
+    let said = refused(&path("shards/a/part-*.csv"));
+    assert!(said.contains("has a name that is not UTF-8; rename it"), "{said}");
+    assert_eq!(read(&path("shards/a/part-[0-9].csv"), 256).0, [1.5; 2], "it does not match");
+}
+
+#[test]
+fn a_folder_of_a_pipeline_is_no_pattern() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a*b", "a1b", "[v1]"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+        fs::write(dir.path().join(name).join("a.csv"), "x\n1.5\n").unwrap();
+    }
+    for (folder, pattern) in [("a*b", "a.cs[v]"), ("[v1]", "*.csv"), ("[v1]", "../[[]v1]/*.csv")] {
+        let source = Source { root: dir.path().join(folder), ..Source::at(pattern) };
+        let dataset = Dataset::of(&source).unwrap();
+        let files: Vec<_> = dataset.files().iter().map(|it| it.canonicalize().unwrap()).collect();
+        assert_eq!(files, [dir.path().join(folder).join("a.csv").canonicalize().unwrap()], "{pattern}");
+    }
+    let none = Dataset::of(&Source { root: dir.path().join("[v1]"), ..Source::at("*.npz") }).unwrap_err();
+    let path = dir.path().join("[v1]/*.npz");
+    assert_eq!(none.to_string(), format!("no file matches `{}`; correct the path", path.display()));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The data and the roles of its columns.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use super::Context;
 use crate::{
@@ -21,9 +24,9 @@ pub(super) fn data(cx: &mut Context<'_>, options: DataOptions) -> Data {
 const OF_CHECKPOINTS: [&str; 2] = ["checkpoint", "baseline"];
 
 fn source(cx: &mut Context<'_>, options: SourceOptions, pointer: &str) -> Option<Source> {
-    let path = options.path?;
-    let path = match path.split_once("://") {
-        None => cx.root.join(path).to_string_lossy().into_owned(),
+    let pattern = options.path?;
+    let root = match pattern.split_once("://") {
+        None => cx.root.to_owned(),
         Some((scheme, _)) => {
             if !OF_CHECKPOINTS.contains(&scheme) {
                 let place = format!("{pointer}/path");
@@ -31,7 +34,7 @@ fn source(cx: &mut Context<'_>, options: SourceOptions, pointer: &str) -> Option
                 let help = "name a file or a pattern; data that lies elsewhere has to be fetched or mounted first";
                 cx.report(cx.error(code::NOT_ONE_OF, &place, message).help(help));
             }
-            path
+            PathBuf::new()
         }
     };
     let format = options.format.map(|it| match it {
@@ -41,7 +44,7 @@ fn source(cx: &mut Context<'_>, options: SourceOptions, pointer: &str) -> Option
         DataFormatOption::Npz => DataFormat::Npz,
         DataFormatOption::Npy => DataFormat::Npy,
     });
-    Some(Source { path, format, pointer: pointer.to_owned() })
+    Some(Source { root, pattern, format, pointer: pointer.to_owned() })
 }
 
 /// One mention of a column.

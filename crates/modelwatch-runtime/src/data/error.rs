@@ -1,11 +1,11 @@
 //! What can be wrong with data files.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
+use modelwatch_config::Source;
 use thiserror::Error;
+
+use super::files;
 
 /// Why data cannot be read.
 #[derive(Debug, Error)]
@@ -22,6 +22,24 @@ pub enum DataError {
     /// No file matches.
     #[error("no file matches `{pattern}`{CORRECT_PATH}")]
     NothingMatches {
+        /// The glob.
+        pattern: String,
+    },
+    /// What matches a pattern cannot be read.
+    #[error("cannot read `{}`, which `{pattern}` matches: {source}; {}", file.display(), remedy_of_match(source))]
+    Match {
+        /// The file or folder, or the link to none.
+        file: PathBuf,
+        /// The glob.
+        pattern: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A path that matches a pattern is no text.
+    #[error("`{}`, which `{pattern}` matches, has a name that is not UTF-8; rename it", file.display())]
+    NameOfMatch {
+        /// The file.
+        file: PathBuf,
         /// The glob.
         pattern: String,
     },
@@ -120,12 +138,18 @@ pub(crate) fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
+fn remedy_of_match(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "let the user of this process read it",
+        io::ErrorKind::NotFound => "it is a link to nothing: bring back what it leads to, or remove it",
+        _ => "bring it back, or remove it",
+    }
+}
+
 impl DataError {
     /// Returns what is wrong with a path that is a pattern, whatever files there are.
-    pub(crate) fn of_pattern(path: &str) -> Option<Self> {
-        let is_pattern = path.contains(['*', '?', '[']) && !Path::new(path).exists();
-        let error = glob::Pattern::new(path).err().filter(|_| is_pattern)?;
-        Some(Self::Pattern { pattern: path.to_owned(), reason: error.msg.to_owned() })
+    pub(crate) fn of_pattern(source: &Source) -> Option<Self> {
+        files::broken(&source.root, &source.pattern)
     }
 
     /// Returns the error of a file that a library finds to be other than its format says.

@@ -6,7 +6,7 @@ mod selected;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -146,10 +146,10 @@ pub(super) fn missing(
         let Some(Err(e)) = plan.data.get(&role) else { continue };
         let pointer = format!("/data/{}/path", role.as_str());
         // What is wrong with a pattern, or a place that is not read from, is said of the pipeline itself.
-        if DataError::of_pattern(&settings.path).is_some() || errors.iter().any(|it| it.pointer == pointer) {
+        if DataError::of_pattern(settings).is_some() || errors.iter().any(|it| it.pointer == pointer) {
             continue;
         }
-        let help = (!Path::new(&settings.path).exists()).then(|| paths_help(document));
+        let help = e.ends_with(CORRECT_PATH).then(|| paths_help(document));
         // What the help says at more length.
         let message = e.strip_suffix(CORRECT_PATH).unwrap_or(e);
         res.push(document.at(&pointer, code::MISSING_FILE, message, help));
@@ -223,7 +223,7 @@ fn unusable_store(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> 
 /// Returns whether a path of data or of a model to import leads to no file.
 fn names_nothing(pipeline: &Pipeline, plan: &Plan<'_>) -> bool {
     let is_no_data = |(role, it): (Role, &config::Source)| match plan.data.get(&role) {
-        Some(Err(e)) => e.ends_with(CORRECT_PATH) || Path::new(&it.path).is_dir(),
+        Some(Err(e)) => e.ends_with(CORRECT_PATH) || it.path().is_dir(),
         _ => false,
     };
     let is_no_model = |role| data::imported(pipeline, role).is_some_and(|(path, _)| !path.exists());

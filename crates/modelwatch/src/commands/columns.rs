@@ -50,7 +50,7 @@ pub(crate) fn columns(arguments: &cli::Columns, quiet: bool) -> anyhow::Result<C
     let kept: Vec<_> = observed.into_iter().filter(|it| !is_left_out(&pipeline, probe, &it.name)).collect();
     let changes = review(rules, &kept, &uses);
     if changes.is_empty() {
-        output::print(&format!("the rules of `{}` allow what is in `{}`", probe.id, source.path))?;
+        output::print(&format!("the rules of `{}` allow what is in `{}`", probe.id, source.path().display()))?;
         return Ok(Code::OK);
     }
     output::print(&shown(&changes))?;
@@ -98,7 +98,7 @@ fn probe<'a>(pipeline: &'a Pipeline, id: Option<&str>) -> Result<&'a Probe, Wron
 fn source(pipeline: &Pipeline, arguments: &cli::Columns) -> Result<Source, Wrong> {
     if let Some(it) = &arguments.data {
         let path = it.to_str().ok_or_else(|| Wrong(format!("`{}` is no text", it.display())))?;
-        return Ok(Source { path: path.to_owned(), format: None, pointer: String::new() });
+        return Ok(Source::at(path));
     }
     let of = |it: &Data| it.reference.clone().or_else(|| it.current.clone());
     pipeline
@@ -110,7 +110,7 @@ fn source(pipeline: &Pipeline, arguments: &cli::Columns) -> Result<Source, Wrong
 
 /// Returns what the columns of data are like; none where the work was interrupted.
 fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result<Option<Vec<ObservedColumn>>> {
-    let dataset = Dataset::open(&source.path, source.format).map_err(data_error)?;
+    let dataset = Dataset::of(source).map_err(data_error)?;
     let has = |name: &String| dataset.schema().fields().iter().any(|it| it.name() == name);
     let declared = pipeline.data.iter().flat_map(|it| &it.columns.categorical).filter(|it| has(it));
     let categorical: Vec<_> = declared.cloned().collect();

@@ -655,6 +655,27 @@ fn a_pipeline_that_cannot_be_read_is_named_with_the_reason() {
 }
 
 #[test]
+fn a_pattern_means_the_files_beside_the_pipeline_whatever_its_folder_is_called() {
+    let project = Project::new();
+    for folder in ["[v1]", "v"] {
+        std::fs::create_dir(project.path().join(folder)).unwrap();
+    }
+    project.write("[v1]/a.csv", "x\n1\n2\n");
+    project.write("v/a.csv", "x\n9\n8\n");
+    let pipeline = |pattern: &str| {
+        format!(
+            "name = 't'\n[data]\ncurrent.path = '{pattern}'\nreference.path = '{pattern}'\n[[analyze]]\nuses = 'drift'\n"
+        )
+    };
+    project.write("[v1]/q.toml", &pipeline("*.csv"));
+    let ended = project.modelwatch(&["check", "[v1]/q.toml"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    project.write("[v1]/q.toml", &pipeline("*.npz"));
+    let ended = project.modelwatch(&["check", "[v1]/q.toml"]);
+    assert!(ended.code == 2 && ended.err.contains("no file matches `[v1]/*.npz`"), "{}{}", ended.out, ended.err);
+}
+
+#[test]
 fn data_that_cannot_be_read_is_an_error_that_names_the_file() {
     let project = Project::new();
     let data = fixtures().join("digits/data/test.parquet");

@@ -430,7 +430,7 @@ pub(super) fn sources(settings: &config::Data) -> impl Iterator<Item = (Role, &c
 /// Returns the patterns of data that can never match.
 pub(super) fn broken_patterns(document: &Document, settings: &config::Data) -> Vec<Diagnostic> {
     let problem = |(role, source): (Role, &config::Source)| {
-        let why = DataError::of_pattern(&source.path)?;
+        let why = DataError::of_pattern(source)?;
         let help = "close the bracket, or write `[[]` for a bracket in the name of a file";
         Some(document.at(&format!("/data/{}/path", role.as_str()), code::MISSING_FILE, why.to_string(), Some(help)))
     };

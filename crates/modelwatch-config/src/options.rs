@@ -165,6 +165,8 @@ pub(crate) struct SourceOptions {
     pub(crate) path: Option<String>,
     /// Format of the files. By default told from the name and the first bytes.
     pub(crate) format: Option<DataFormatOption>,
+    /// What separates the values of CSV files: a comma, a semicolon, a tab, a bar or a space. By default what cuts the head line and the first rows into fields of one number.
+    pub(crate) separator: Option<SeparatorOption>,
 }
 
 /// A format of data.
@@ -176,6 +178,21 @@ pub(crate) enum DataFormatOption {
     Arrow,
     Npz,
     Npy,
+}
+
+/// What separates the values of a CSV file.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(crate) enum SeparatorOption {
+    #[serde(rename = ",")]
+    Comma,
+    #[serde(rename = ";")]
+    Semicolon,
+    #[serde(rename = "\t")]
+    Tab,
+    #[serde(rename = "|")]
+    Bar,
+    #[serde(rename = " ")]
+    Space,
 }
 
 /// What the columns mean.

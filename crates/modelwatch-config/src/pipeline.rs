@@ -188,6 +188,8 @@ pub struct Source {
     pub pattern: String,
     /// The format; `None` to tell it from the name and the first bytes.
     pub format: Option<DataFormat>,
+    /// What separates the values of CSV files; `None` to tell it from their first lines.
+    pub separator: Option<u8>,
     /// The table: `/data/current`.
     pub pointer: String,
 }
@@ -195,7 +197,13 @@ pub struct Source {
 impl Source {
     /// Returns the files behind a path or a pattern, which no pipeline names.
     pub fn at(pattern: &str) -> Self {
-        Self { root: PathBuf::new(), pattern: pattern.to_owned(), format: None, pointer: String::new() }
+        Self {
+            root: PathBuf::new(),
+            pattern: pattern.to_owned(),
+            format: None,
+            separator: None,
+            pointer: String::new(),
+        }
     }
 
     /// Returns the file or the pattern, resolved against the folder of the pipeline.

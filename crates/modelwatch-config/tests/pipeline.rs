@@ -346,6 +346,19 @@ fn every_key_of_the_schema_has_a_description() {
     assert_eq!(missing, Vec::<String>::new());
 }
 
+#[test]
+fn what_separates_values_is_one_of_a_few_characters() {
+    let of = |separator: &str| {
+        let text = format!(
+            "name = 'x'\n[data.current]\npath = 'a.csv'\nseparator = \"{separator}\"\n[[analyze]]\nuses = 'stream'\n"
+        );
+        let parsed = parse("q.toml".as_ref(), &text, &[]);
+        parsed.pipeline.map(|it| it.data.unwrap().current.unwrap().separator).ok_or_else(|| parsed.diagnostics[0].code)
+    };
+    assert_eq!([of(","), of(";"), of("\\t"), of("|"), of(" ")], [b',', b';', b'\t', b'|', b' '].map(|it| Ok(Some(it))));
+    assert_eq!(of("\\\""), Err("E0005"));
+}
+
 fn write(name: &str, bytes: &[u8]) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, bytes).unwrap();

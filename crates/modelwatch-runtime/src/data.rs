@@ -11,7 +11,9 @@ mod guard;
 mod ipc;
 mod npy;
 mod parquet;
+mod quotes;
 mod rechunk;
+mod separator;
 
 use std::{
     fs,
@@ -22,6 +24,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use modelwatch_config::{DataFormat, Source};
 
+use csv::Csv;
 pub use error::DataError;
 pub(crate) use error::{CORRECT_PATH, remedy};
 use guard::{Guarded, guarded};
@@ -40,6 +43,8 @@ pub const BATCH_UNIT: usize = 256;
 pub struct Dataset {
     files: Vec<PathBuf>,
     format: DataFormat,
+    /// What separates the values of CSV files, where it is said.
+    separator: Option<u8>,
     schema: SchemaRef,
 }
 
@@ -81,12 +86,16 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open`].
     pub fn of(source: &Source) -> Result<Self, DataError> {
-        let format = source.format;
         let files = files::expand(&source.root, &source.pattern)?;
         let first = &files[0];
-        let format_of = |file: &Path| format.map_or_else(|| detect(file), Ok);
+        let format_of = |file: &Path| source.format.map_or_else(|| detect(file), Ok);
         let format = format_of(first)?;
-        let mut schema = read_schema(first, format)?;
+        if source.separator.is_some() && format != DataFormat::Csv {
+            let reason = format!("it is {}, in which nothing separates values; remove `separator`", name(format));
+            return Err(DataError::broken(first, "", reason));
+        }
+        let read_schema = |file: &Path| read_schema(file, format, source.separator);
+        let mut schema = read_schema(first)?;
         let mut names: Vec<_> = schema.fields().iter().map(|it| it.name()).collect();
         names.sort();
         if let Some(twice) = names.windows(2).find(|it| it[0] == it[1]) {
@@ -98,7 +107,7 @@ impl Dataset {
                 let (first, format, first_format) = (first.clone(), name(other), name(format));
                 return Err(DataError::FormatsDiffer { file: file.clone(), format, first, first_format });
             }
-            let mut other = read_schema(file, format)?;
+            let mut other = read_schema(file)?;
             if format == DataFormat::Csv {
                 csv::widen(&mut schema, &mut other);
             }
@@ -106,7 +115,7 @@ impl Dataset {
                 return Err(DataError::ColumnsDiffer { file: file.clone(), first: first.clone(), difference });
             }
         }
-        Ok(Self { files, format, schema: schema.into() })
+        Ok(Self { files, format, separator: source.separator, schema: schema.into() })
     }
 
     /// Returns the columns, in the order of the files.
@@ -139,7 +148,7 @@ impl Dataset {
         if self.format != DataFormat::Csv || columns.is_empty() {
             return None;
         }
-        self.files.iter().find_map(|it| csv::no_number(it, &self.schema, &columns))
+        self.files.iter().find_map(|it| csv::no_number(it, self.separator, &self.schema, &columns))
     }
 
     /// Looks whether these columns can be read together, as far as that can be told without reading rows.
@@ -165,12 +174,13 @@ impl Dataset {
     /// # Errors
     /// When a file cannot be opened.
     pub fn scan(&self, scan: &Scan) -> Result<Partitions, DataError> {
-        let (schema, format, scan) = (SchemaRef::clone(&self.schema), self.format, scan.clone());
+        let (schema, format, separator) = (SchemaRef::clone(&self.schema), self.format, self.separator);
+        let scan = scan.clone();
         let files = self.files.clone().into_iter();
         let parts = files.map(move |file| {
             let partitions = guarded(&file, || match format {
                 DataFormat::Parquet => parquet::partitions(&file, &scan),
-                DataFormat::Csv => csv::partitions(&file, &schema, &scan),
+                DataFormat::Csv => Csv::new(&file, separator)?.partitions(&schema, &scan),
                 DataFormat::Arrow => ipc::partitions(&file, &schema, &scan),
                 DataFormat::Npz | DataFormat::Npy => npy::partitions(&file, format, &schema, &scan),
                 _ => Err(DataError::UnknownFormat { file: file.clone() }),
@@ -254,10 +264,10 @@ fn head(file: &Path) -> Result<Vec<u8>, DataError> {
     opened.map(|_| res).map_err(|e| DataError::Io { file: file.to_owned(), source: e })
 }
 
-fn read_schema(file: &Path, format: DataFormat) -> Result<Schema, DataError> {
+fn read_schema(file: &Path, format: DataFormat, separator: Option<u8>) -> Result<Schema, DataError> {
     guarded(file, || match format {
         DataFormat::Parquet => parquet::schema(file),
-        DataFormat::Csv => csv::schema(file),
+        DataFormat::Csv => Csv::new(file, separator)?.schema(),
         DataFormat::Arrow => ipc::schema(file),
         DataFormat::Npz | DataFormat::Npy => npy::schema(file, format),
         _ => Err(DataError::UnknownFormat { file: file.to_owned() }),

@@ -200,6 +200,50 @@ fn a_value_of_a_csv_file_that_has_not_its_columns_type_is_named() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_hides_no_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    let rows = |last: &str| {
+        let row = |it: usize| match it {
+            100 => format!("3,4.5,{last}\n"),
+            it if it < 100 => format!("{it},0.5,\"an, \"\"other\"\"\"\n"),
+            it => format!("{it},0.5,another\n"),
+        };
+        format!("x,y,z\n{}", (1..=200).map(row).collect::<String>())
+    };
+    fs::write(&path, rows("\"oops\"")).unwrap();
+    let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+    let counted = |dataset: &Dataset| read_all(dataset).map(|it| it.iter().map(RecordBatch::num_rows).sum::<usize>());
+    assert_eq!(counted(&dataset).unwrap(), 200);
+    for last in ["\"oops", "\"oops\"\"", "\"\"\"oops\"\""] {
+        fs::write(&path, rows(last)).unwrap();
+        let place = format!("cannot read `{}` at line 101: a quote opens a value there", path.display());
+        // A run that has looked at the columns before reads what the file has become.
+        for said in [refused(&path), counted(&dataset).unwrap_err().to_string()] {
+            assert!(said.starts_with(&place) && said.contains("; close it"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_separates_values_fits_the_rows_or_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "id;price, EUR;label\n1;2,5;0\n").unwrap();
+    let columns = |separator| {
+        let dataset = Dataset::of(&Source { separator, ..Source::at(path.to_str().unwrap()) }).unwrap();
+        assert_eq!(read_all(&dataset).unwrap()[0].num_rows(), 1);
+        dataset.schema().fields().iter().map(|it| it.name().clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(columns(None), ["id", "price, EUR", "label"]);
+    assert_eq!(columns(Some(b',')), ["id;price", " EUR;label"]);
+    npy(&mut File::create(dir.path().join("x.npy")).unwrap(), &[1], [1.0_f64].into_iter());
+    let source = Source { separator: Some(b';'), ..Source::at(dir.path().join("x.npy").to_str().unwrap()) };
+    let said = Dataset::of(&source).unwrap_err().to_string();
+    assert!(said.contains("it is NPY, in which nothing separates values; remove `separator`"), "{said}");
+}
+
+#[test]
 fn csv_files_have_the_types_of_all_their_lines() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, values: [&str; 3]| {
@@ -383,7 +427,8 @@ fn dictionary_of(path: &Path, values: ArrayRef) -> Dataset {
 }
 
 fn read_all(dataset: &Dataset) -> Result<Vec<RecordBatch>, DataError> {
-    dataset.batches(&Scan { columns: vec!["c".to_owned()], batch_rows: 256 })?.collect()
+    let columns = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
+    dataset.batches(&Scan { columns, batch_rows: 256 })?.collect()
 }
 
 #[test]

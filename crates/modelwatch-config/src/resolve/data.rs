@@ -8,7 +8,7 @@ use std::{
 use super::Context;
 use crate::{
     Columns, Data, DataFormat, Source, code,
-    options::{ColumnOptions, DataFormatOption, DataOptions, OneOrMany, SourceOptions},
+    options::{ColumnOptions, DataFormatOption, DataOptions, OneOrMany, SeparatorOption, SourceOptions},
     tree,
 };
 
@@ -44,7 +44,14 @@ fn source(cx: &mut Context<'_>, options: SourceOptions, pointer: &str) -> Option
         DataFormatOption::Npz => DataFormat::Npz,
         DataFormatOption::Npy => DataFormat::Npy,
     });
-    Some(Source { root, pattern, format, pointer: pointer.to_owned() })
+    let separator = options.separator.map(|it| match it {
+        SeparatorOption::Comma => b',',
+        SeparatorOption::Semicolon => b';',
+        SeparatorOption::Tab => b'\t',
+        SeparatorOption::Bar => b'|',
+        SeparatorOption::Space => b' ',
+    });
+    Some(Source { root, pattern, format, separator, pointer: pointer.to_owned() })
 }
 
 /// One mention of a column.

@@ -1,17 +1,18 @@
-//! CSV files with a head line, which tells what separates the values. Types are inferred from the files.
+//! CSV files with a head line. What separates the values is told from their first lines, unless it is said, and types are inferred from the
+//! files.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader, Read, Seek},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, path::Path, sync::Arc};
 
 use arrow_array::{ArrayRef, cast::AsArray};
 use arrow_csv::{ReaderBuilder, reader::Format};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
-use super::{BATCH_UNIT, DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
+use super::{
+    BATCH_UNIT, DataError, Partitions, Scan, partition_rows,
+    quotes::{Quoted, unclosed},
+    rechunk::Rechunk,
+    separator,
+};
 
 /// Types are inferred from this many lines: a column whose type changes later is an error that
 /// names the line.
@@ -20,44 +21,67 @@ const INFER_LINES: usize = 1_000_000;
 /// Longer values are cut.
 const MAX_SHOWN: usize = 40;
 
-/// What separates the values is looked for in this much of the head line.
-const HEAD_BYTES: u64 = 1 << 20;
-
-pub(super) fn schema(file: &Path) -> Result<Schema, DataError> {
-    let (schema, lines) =
-        format(file)?.infer_schema(BufReader::new(open(file)?), Some(INFER_LINES)).map_err(|e| malformed(file, e))?;
-    if schema.fields().is_empty() {
-        return Err(DataError::Empty { file: file.to_owned() });
-    }
-    tracing::debug!(file = %file.display(), lines, "Inferred the columns of a CSV file.");
-    Ok(schema)
+/// A file of values that are separated by a byte.
+#[derive(Clone, Copy)]
+pub(super) struct Csv<'a> {
+    file: &'a Path,
+    delimiter: u8,
 }
 
-pub(super) fn partitions(file: &Path, schema: &SchemaRef, scan: &Scan) -> Result<Partitions, DataError> {
-    let mut reader = open(file)?;
-    reader.rewind().map_err(|e| DataError::Io { file: file.to_owned(), source: e })?;
-    let indices = scan.columns.iter().map(|it| schema.index_of(it)).collect::<Result<Vec<_>, _>>();
-    let mut indices = indices.map_err(|e| DataError::broken(file, "the head line", e))?;
-    indices.sort_unstable();
-    let batches = ReaderBuilder::new(Arc::clone(schema))
-        .with_format(format(file)?)
-        .with_projection(indices)
-        .with_batch_size(8192)
-        .build(reader)
-        .map_err(|e| DataError::broken(file, "", e))?;
-    let (place, fields) = (file.to_owned(), schema.fields().clone());
-    Ok(Box::new(Rechunk::new(
-        batches.map(move |it| it.map_err(|e| bad_value(&place, &fields, &e).unwrap_or_else(|| malformed(&place, e)))),
-        partition_rows(schema),
-        scan.batch_rows,
-    )))
+impl<'a> Csv<'a> {
+    /// Finds out what separates the values, unless it is known.
+    pub(super) fn new(file: &'a Path, separator: Option<u8>) -> Result<Self, DataError> {
+        let guess = || separator::guess(file).map_err(|e| DataError::Io { file: file.to_owned(), source: e });
+        Ok(Self { file, delimiter: separator.map_or_else(guess, Ok)? })
+    }
+
+    pub(super) fn schema(self) -> Result<Schema, DataError> {
+        let inferred = self.format().infer_schema(self.reader()?, Some(INFER_LINES));
+        let (schema, lines) = inferred.map_err(|e| malformed(self.file, self.delimiter, e))?;
+        if schema.fields().is_empty() {
+            return Err(DataError::Empty { file: self.file.to_owned() });
+        }
+        tracing::debug!(file = %self.file.display(), lines, "Inferred the columns of a CSV file.");
+        Ok(schema)
+    }
+
+    pub(super) fn partitions(self, schema: &SchemaRef, scan: &Scan) -> Result<Partitions, DataError> {
+        let Self { file, delimiter } = self;
+        let indices = scan.columns.iter().map(|it| schema.index_of(it)).collect::<Result<Vec<_>, _>>();
+        let mut indices = indices.map_err(|e| DataError::broken(file, "the head line", e))?;
+        indices.sort_unstable();
+        let batches = ReaderBuilder::new(Arc::clone(schema))
+            .with_format(self.format())
+            .with_projection(indices)
+            .with_batch_size(8192)
+            .build(self.reader()?)
+            .map_err(|e| DataError::broken(file, "", e))?;
+        let (place, fields) = (file.to_owned(), schema.fields().clone());
+        let wrong = move |e| bad_value(&place, &fields, &e).unwrap_or_else(|| malformed(&place, delimiter, e));
+        let batches = batches.map(move |it| it.map_err(&wrong));
+        Ok(Box::new(Rechunk::new(batches, partition_rows(schema), scan.batch_rows)))
+    }
+
+    fn format(self) -> Format {
+        Format::default().with_header(true).with_delimiter(self.delimiter)
+    }
+
+    fn reader(self) -> Result<Quoted<File>, DataError> {
+        let opened = File::open(self.file).map_err(|e| DataError::Io { file: self.file.to_owned(), source: e });
+        Ok(Quoted::new(opened?, self.delimiter))
+    }
 }
 
 /// Returns the first value of these columns, which are text, that is no number.
-pub(super) fn no_number(file: &Path, schema: &SchemaRef, columns: &[String]) -> Option<DataError> {
+pub(super) fn no_number(
+    file: &Path,
+    separator: Option<u8>,
+    schema: &SchemaRef,
+    columns: &[String],
+) -> Option<DataError> {
     let scan = Scan { columns: columns.to_vec(), batch_rows: BATCH_UNIT };
     let mut before = 0;
-    for batch in partitions(file, schema, &scan).ok()?.flatten().flatten() {
+    for batch in Csv::new(file, separator).ok()?.partitions(schema, &scan).ok()?.flatten().flatten() {
         let batch = batch.ok()?;
         let of_column = |(field, array): (&FieldRef, &ArrayRef)| {
             let texts = array.as_string::<i32>();
@@ -123,38 +147,18 @@ fn both_types(a: &DataType, b: &DataType) -> DataType {
     }
 }
 
-/// Returns the error of lines that do not go together, which a quote that is not closed also looks like.
-fn malformed(file: &Path, error: ArrowError) -> DataError {
+/// Returns the error of lines that do not go together, which a quote that is not closed also makes of them.
+fn malformed(file: &Path, delimiter: u8, error: ArrowError) -> DataError {
+    if let Ok(Some(line)) = unclosed(file, delimiter) {
+        let why = "a quote opens a value there, and the file ends before it is closed; close it, or quote the value and write each quote in \
+                   it twice";
+        return DataError::broken(file, format!("line {line}"), why);
+    }
     let remedy = match &error {
         ArrowError::CsvError(it) if it.contains("expected ") || it.contains("Expected ") => {
-            "; give every line the fields of the head line, quote those that have what separates them, and close each quote"
+            "; give every line the fields of the head line, quote those that have what separates them, close each quote, and name in `separator` what separates them if it was not found out"
         }
         _ => "",
     };
     DataError::broken(file, "", format!("{error}{remedy}"))
-}
-
-fn format(file: &Path) -> Result<Format, DataError> {
-    Ok(Format::default().with_header(true).with_delimiter(delimiter(file)?))
-}
-
-/// Returns what separates the values: the tab in a `.tsv`; elsewhere the comma, or what the head line has in its place.
-fn delimiter(file: &Path) -> Result<u8, DataError> {
-    if file.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv")) {
-        return Ok(b'\t');
-    }
-    let mut head = Vec::new();
-    let read = BufReader::new(open(file)?.take(HEAD_BYTES)).read_until(b'\n', &mut head);
-    read.map_err(|e| DataError::Io { file: file.to_owned(), source: e })?;
-    let mut quoted = false;
-    head.retain(|it| {
-        quoted ^= *it == b'"';
-        !quoted
-    });
-    let candidates = [b',', b';', b'\t', b'|'];
-    Ok(candidates.into_iter().find(|it| head.contains(it)).unwrap_or(b','))
-}
-
-fn open(file: &Path) -> Result<File, DataError> {
-    File::open(file).map_err(|e| DataError::Io { file: file.to_owned(), source: e })
 }

@@ -14,13 +14,17 @@ use arrow_array::{
     cast::AsArray,
     types::{Float64Type, Int8Type},
 };
-use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_ipc::{
+    CompressionType,
+    writer::{FileWriter, IpcWriteOptions, StreamWriter},
+};
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::Source;
 use modelwatch_runtime::data::{DataError, Dataset, PARTITION_ROWS, Scan};
 use npyz::WriterBuilder;
 use parquet::{
     arrow::{ArrowWriter, add_encoded_arrow_schema_to_metadata, arrow_writer::ArrowWriterOptions},
+    basic::Compression,
     file::properties::WriterProperties,
 };
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -453,6 +457,53 @@ fn categories_of_any_values_are_read() {
         let read = read_all(&dataset).unwrap();
         let read = read[0].column(0).as_dictionary::<Int8Type>();
         assert_eq!((read.values().data_type(), read.len(), read.null_count()), (values.data_type(), 3, 1));
+    }
+}
+
+#[test]
+fn compressed_buffers_of_arrow_files_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let batch = table().slice(0, 3000);
+    for (name, codec) in [("lz4", CompressionType::LZ4_FRAME), ("zstd", CompressionType::ZSTD)] {
+        let options = || IpcWriteOptions::default().try_with_compression(Some(codec)).unwrap();
+        let [file, stream] = ["feather", "arrows"].map(|it| dir.path().join(format!("{name}.{it}")));
+        let mut writer =
+            FileWriter::try_new_with_options(File::create(&file).unwrap(), &batch.schema(), options()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        let mut writer =
+            StreamWriter::try_new_with_options(File::create(&stream).unwrap(), &batch.schema(), options()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        for path in [file, stream] {
+            assert_eq!(read(&path, 256).0, (0..3000).map(value).collect::<Vec<_>>(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_compression_that_is_not_supported_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let column = Arc::new(Float64Array::from(vec![1.0, 2.0])) as ArrayRef;
+    let batch = RecordBatch::try_from_iter([("packed", column)]).unwrap();
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let snappy = fs::read(&path).unwrap();
+    // The codec of the column is the number behind its name in the footer, doubled.
+    let name = b"packed\x15\x02";
+    let at = snappy.windows(name.len()).rposition(|it| it == name).unwrap() + name.len() - 1;
+    for (codec, number) in [("lzo", 3), ("brotli", 4)] {
+        let mut bytes = snappy.clone();
+        bytes[at] = 2 * number;
+        fs::write(&path, bytes).unwrap();
+        let said = read_all(&Dataset::open(path.to_str().unwrap(), None).unwrap()).unwrap_err().to_string();
+        let expected = format!(
+            "t.parquet` at row group 0: its compression, {codec}, is not supported; save it with another, as zstd"
+        );
+        assert!(said.ends_with(&expected), "{said}");
     }
 }
 

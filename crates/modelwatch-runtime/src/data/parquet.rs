@@ -31,7 +31,7 @@ pub(super) fn partitions(file: &Path, scan: &Scan) -> Result<Partitions, DataErr
         move |it: &usize| metadata.row_group(*it).num_rows() > 0
     };
     Ok(Box::new(groups.filter(non_empty).map(move |group| {
-        let broken = |e: &dyn std::fmt::Display| DataError::damaged(&file, format!("row group {group}"), e.to_string());
+        let broken = |e: &dyn std::fmt::Display| unread(&file, group, e);
         // Opened anew: a cloned handle shares its position, and row groups are read in parallel.
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(open(&file)?, metadata.clone());
         // By position: a name with a dot in it would be taken for a path.
@@ -40,9 +40,28 @@ pub(super) fn partitions(file: &Path, scan: &Scan) -> Result<Partitions, DataErr
         let reader = builder.with_row_groups(vec![group]).with_projection(mask).with_batch_size(scan.batch_rows);
         let reader = reader.build().map_err(|e| broken(&e))?;
         let place = file.clone();
-        Ok(Box::new(reader.map(move |it| it.map_err(|e| DataError::damaged(&place, format!("row group {group}"), e))))
-            as Batches)
+        Ok(Box::new(reader.map(move |it| it.map_err(|e| unread(&place, group, &e)))) as Batches)
     })))
+}
+
+/// Returns the error of a row group that is damaged, or compressed by what this program is built without.
+fn unread(file: &Path, group: usize, error: &dyn std::fmt::Display) -> DataError {
+    let place = format!("row group {group}");
+    let said = error.to_string();
+    let after = |text| {
+        said.split_once(text).and_then(|(_, it)| it.split(|it: char| !it.is_alphanumeric()).find(|it| !it.is_empty()))
+    };
+    match after("Disabled feature at compile time: ").or_else(|| after("The codec type ")) {
+        Some(codec) => {
+            let codec = codec.to_lowercase();
+            DataError::broken(
+                file,
+                place,
+                format!("its compression, {codec}, is not supported; save it with another, as zstd"),
+            )
+        }
+        None => DataError::damaged(file, place, said),
+    }
 }
 
 fn open(file: &Path) -> Result<File, DataError> {

@@ -4,6 +4,7 @@
 //! that depend on the files alone (a row group of a Parquet file, [`PARTITION_ROWS`] rows of any
 //! other), so that results do not depend on threads or batch sizes.
 
+mod arrays;
 mod csv;
 mod error;
 mod files;

@@ -369,6 +369,74 @@ fn fortran_order_is_read_by_rows() {
     assert!(dataset.batches(&scan).unwrap().any(|it| it.is_err()));
 }
 
+/// Writes an array of any type, whose elements are these bytes.
+fn npy_of(out: &mut dyn Write, descr: &str, shape: &str, bytes: &[u8]) {
+    let head = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
+    out.write_all(&[b"\x93NUMPY\x01\0", &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), bytes].concat())
+        .unwrap();
+}
+
+#[test]
+fn arrays_that_nobody_reads_may_be_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.npz");
+    let others: [(&str, &str, &str, &[u8], &str); 6] = [
+        ("k", "'<i8'", "()", &[4, 0, 0, 0, 0, 0, 0, 0], "it is a single value, not rows"),
+        ("day", "'<M8[D]'", "(1,)", &[0; 8], "elements of type <M8[D] are not supported"),
+        ("word", "'|S2'", "(1,)", b"ab", "elements of type |S2 are not supported"),
+        ("any", "'|O'", "(1,)", b"\x80\x04.", "elements of type |O are not supported"),
+        ("record", "[('a', '<i8')]", "(1,)", &[0; 8], "records with named fields are not supported"),
+        ("empty", "'<f8'", "(3, 0)", &[], "has no elements"),
+    ];
+    let fills = others.map(|(_, descr, shape, bytes, _)| move |out: &mut dyn Write| npy_of(out, descr, shape, bytes));
+    let x = |out: &mut dyn Write| npy(out, &[3], (0..3).map(value));
+    let mut arrays: Vec<(&str, Fill<'_>)> =
+        others.iter().zip(&fills).map(|(it, fill)| (it.0, fill as Fill<'_>)).collect();
+    arrays.insert(2, ("x", &x));
+    npz(&path, &arrays);
+    assert_eq!(read(&path, 256).0, (0..3).map(value).collect::<Vec<_>>());
+    let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+    for (name, .., why) in others {
+        let said = dataset.check(&["x".to_owned(), name.to_owned()]).unwrap_err().to_string();
+        assert!(said.contains(&format!("array `{name}`: {why}")) || said.contains(why), "{said}");
+        assert!(said.contains("t.npz") && said.ends_with(", or name it in `[data.columns] ignore`"), "{said}");
+        let scan = Scan { columns: vec![name.to_owned()], batch_rows: 256 };
+        assert!(dataset.batches(&scan).unwrap().next().unwrap().is_err(), "{name}");
+    }
+    npz(&path, &arrays[..1]);
+    let said = refused(&path);
+    assert!(said.contains("array `k`") && said.contains("a single value"), "{said}");
+}
+
+#[test]
+fn numbers_of_half_precision_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let halves = [0x3c00_u16, 0xc000, 0x0001, 0x7bff, 0x7c00];
+    let expected = [1.0_f32, -2.0, 5.960_464_5e-8, 65504.0, f32::INFINITY];
+    for (descr, bytes) in [("'<f2'", halves.map(u16::to_le_bytes)), ("'>f2'", halves.map(u16::to_be_bytes))] {
+        let path = dir.path().join("x.npy");
+        npy_of(&mut File::create(&path).unwrap(), descr, "(5,)", bytes.as_flattened());
+        let dataset = Dataset::open(path.to_str().unwrap(), None).unwrap();
+        let batch = read_all(&dataset).unwrap().remove(0);
+        assert_eq!(batch.column(0).as_primitive::<arrow_array::types::Float32Type>().values()[..], expected, "{descr}");
+    }
+}
+
+#[test]
+fn many_arrays_are_one_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.npz");
+    let names: Vec<_> = (0..300).map(|it| format!("c{it}")).collect();
+    let fills: Vec<_> =
+        (0..300).map(|nth| move |out: &mut dyn Write| npy(out, &[10], (0..10).map(|it| value(it + nth)))).collect();
+    npz(&path, &names.iter().zip(&fills).map(|(it, fill)| (it.as_str(), fill as Fill<'_>)).collect::<Vec<_>>());
+    let table = read_all(&Dataset::open(path.to_str().unwrap(), None).unwrap()).unwrap().remove(0);
+    for (nth, name) in names.iter().enumerate() {
+        let expected: Vec<_> = (0..10).map(|it| value(it + nth)).collect();
+        assert_eq!(table[name.as_str()].as_primitive::<Float64Type>().values()[..], expected, "{name}");
+    }
+}
+
 #[test]
 fn files_that_are_damaged_are_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,10 +6,12 @@
 //! archive is inflated by a thread of its own, a partition at a time, so that memory is bounded by
 //! the partitions in flight and not by the file. One in Fortran order is held whole, as each of its rows is
 //! spread over all of it.
+//!
+//! An array of an archive that is no column is one of nulls, so that the others can be read, and an error where it is read itself.
 
 use std::{
-    fs::File,
-    io::{self, BufReader, Read},
+    collections::BTreeSet,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,18 +23,19 @@ use std::{
 use arrow_array::{
     ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
     Int64Array, RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    types::{ArrowPrimitiveType, Float16Type},
 };
 use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::DataFormat;
-use modelwatch_tensors::read_npy_header;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 use tracing::info;
-use zip::ZipArchive;
 
-use super::{DataError, Partitions, Scan, partition_rows, rechunk::Rechunk};
-
-/// The name of the one column of an NPY file.
-const NPY_COLUMN: &str = "x";
+use super::{
+    DataError, Partitions, Scan,
+    arrays::{Arrays, damaged},
+    partition_rows,
+    rechunk::Rechunk,
+};
 
 /// More elements in a row than this are taken for a damaged head.
 const MAX_ROW: u64 = 1 << 28;
@@ -49,14 +52,24 @@ const TEXTS_AT_ONCE: usize = 1 << 22;
 /// The bytes of a code point.
 const UTF32: u64 = 4;
 
-/// An archive with more arrays than this is refused.
-const MAX_ARRAYS: usize = 4096;
+/// The bytes of a number of half precision, which is read as one of single precision.
+const HALF: usize = 2;
 
 pub(super) fn schema(file: &Path, format: DataFormat) -> Result<Schema, DataError> {
+    let mut arrays = Arrays::open(file, format)?;
     let mut first: Option<(String, u64)> = None;
+    let mut unreadable = None;
     let mut fields = Vec::new();
-    for name in names(file, format)? {
-        let Head { rows, field, .. } = head_of(file, format, &name)?;
+    for name in arrays.names()? {
+        let Head { rows, field, .. } = match arrays.with(&name, |npy, _| Ok(head(&name, npy)))? {
+            Ok(it) => it,
+            Err(reason) => {
+                info!(file = %file.display(), name, reason, "An array cannot be read.");
+                unreadable.get_or_insert_with(|| broken(file, &name, reason));
+                fields.push(Field::new(name, DataType::Null, true));
+                continue;
+            }
+        };
         let (array, of_first) = first.get_or_insert_with(|| (name.clone(), rows));
         if *of_first != rows {
             let file = file.display();
@@ -64,10 +77,11 @@ pub(super) fn schema(file: &Path, format: DataFormat) -> Result<Schema, DataErro
         }
         fields.push(field);
     }
-    if fields.is_empty() {
-        return Err(DataError::broken(file, "", "the archive has no arrays"));
+    match (first, unreadable) {
+        (Some(_), _) => Ok(Schema::new(fields)),
+        (None, Some(e)) => Err(e),
+        (None, None) => Err(DataError::broken(file, "", "the archive has no arrays")),
     }
-    Ok(Schema::new(fields))
 }
 
 pub(super) fn partitions(
@@ -77,11 +91,12 @@ pub(super) fn partitions(
     scan: &Scan,
 ) -> Result<Partitions, DataError> {
     let rows = partition_rows(whole);
+    let mut arrays = Arrays::open(file, format)?;
     let mut fields = Vec::new();
     let mut columns = Vec::new();
-    for (name, head) in heads(file, format, &scan.columns)? {
+    for (name, head) in heads(file, &mut arrays, &scan.columns)? {
         fields.push(head.field);
-        columns.push((name.clone(), spawn(file.to_owned(), format, name, rows)));
+        columns.push((name.clone(), spawn(file.to_owned(), arrays.clone(), name, rows)));
     }
     let schema = Arc::new(Schema::new(fields));
     let place = file.to_owned();
@@ -102,15 +117,18 @@ pub(super) fn partitions(
 
 /// Looks whether the arrays of these names can be read together.
 pub(super) fn check(file: &Path, format: DataFormat, columns: &[String]) -> Result<(), DataError> {
-    heads(file, format, columns).map(drop)
+    heads(file, &mut Arrays::open(file, format)?, columns).map(drop)
 }
 
 /// Returns the heads of the arrays of these names, which are of one length, in the order of the file, as any other format
 /// gives its columns.
-fn heads(file: &Path, format: DataFormat, columns: &[String]) -> Result<Vec<(String, Head)>, DataError> {
+fn heads(file: &Path, arrays: &mut Arrays, columns: &[String]) -> Result<Vec<(String, Head)>, DataError> {
+    let columns: BTreeSet<&String> = columns.iter().collect();
     let mut res: Vec<(String, Head)> = Vec::new();
-    for name in names(file, format)?.into_iter().filter(|it| columns.contains(it)) {
-        let head = head_of(file, format, &name)?;
+    for name in arrays.names()?.into_iter().filter(|it| columns.contains(it)) {
+        let remedy = if arrays.is_archive() { ", or name it in `[data.columns] ignore`" } else { "" };
+        let head = arrays.with(&name, |npy, _| Ok(head(&name, npy)))?;
+        let head = head.map_err(|reason| broken(file, &name, format!("{reason}{remedy}")))?;
         if let Some((first, Head { rows, .. })) = res.first().filter(|it| it.1.rows != head.rows) {
             let rest = "name those that are not to be read in `[data.columns] ignore`";
             let reason = format!("it has {} rows, `{first}` has {rows}; {rest}", head.rows);
@@ -130,12 +148,11 @@ fn received(file: &Path, name: &str, part: &Receiver<Part>) -> Part {
 }
 
 /// Sends the array's rows, a partition at a time, and its end, until the receiver is gone.
-fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiver<Part> {
+fn spawn(file: PathBuf, mut arrays: Arrays, name: String, rows: usize) -> Receiver<Part> {
     let (sender, receiver) = sync_channel(1);
     thread::spawn(move || {
-        let res = with_array(&file, format, &name, |reader| {
-            let header = header(&file, &name, &mut *reader)?;
-            let mut array = Column::new(&file, &name, &header, &mut *reader)?;
+        let res = arrays.with(&name, |header, reader| {
+            let mut array = Column::new(&file, &name, header, &mut *reader)?;
             while let Some(part) = array.next(rows)? {
                 if sender.send(Ok(Some(part))).is_err() {
                     return Ok(());
@@ -151,56 +168,8 @@ fn spawn(file: PathBuf, format: DataFormat, name: String, rows: usize) -> Receiv
     receiver
 }
 
-fn names(file: &Path, format: DataFormat) -> Result<Vec<String>, DataError> {
-    if format == DataFormat::Npy {
-        return Ok(vec![NPY_COLUMN.to_owned()]);
-    }
-    let archive = archive(file)?;
-    if archive.len() > MAX_ARRAYS {
-        return Err(DataError::broken(file, "", format!("it has more than {MAX_ARRAYS} arrays")));
-    }
-    let names = archive.file_names().collect::<Result<Vec<_>, _>>().map_err(|e| DataError::damaged(file, "", e))?;
-    Ok(names.iter().filter_map(|it| it.strip_suffix(".npy")).map(str::to_owned).collect())
-}
-
-fn archive(file: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
-    ZipArchive::new(open(file)?).map_err(|e| DataError::damaged(file, "", e))
-}
-
-fn open(file: &Path) -> Result<BufReader<File>, DataError> {
-    File::open(file).map(BufReader::new).map_err(|e| DataError::Io { file: file.to_owned(), source: e })
-}
-
-/// Calls with what the bytes of an array are read from.
-fn with_array<T>(
-    file: &Path,
-    format: DataFormat,
-    name: &str,
-    use_it: impl FnOnce(&mut dyn Read) -> Result<T, DataError>,
-) -> Result<T, DataError> {
-    if format == DataFormat::Npy {
-        return use_it(&mut open(file)?);
-    }
-    let mut archive = self::archive(file)?;
-    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| damaged(file, name, e))?;
-    use_it(&mut entry)
-}
-
-fn header(file: &Path, name: &str, reader: &mut dyn Read) -> Result<NpyHeader, DataError> {
-    let bytes = read_npy_header(reader).map_err(|e| damaged(file, name, e))?;
-    NpyHeader::from_reader(&bytes[..]).map_err(|e| damaged(file, name, e))
-}
-
-fn damaged(file: &Path, name: &str, reason: impl ToString) -> DataError {
-    DataError::damaged(file, format!("array `{name}`"), reason)
-}
-
 fn broken(file: &Path, name: &str, reason: impl ToString) -> DataError {
     DataError::broken(file, format!("array `{name}`"), reason)
-}
-
-fn head_of(file: &Path, format: DataFormat, name: &str) -> Result<Head, DataError> {
-    with_array(file, format, name, |reader| head(file, name, &header(file, name, reader)?))
 }
 
 struct Head {
@@ -212,18 +181,19 @@ struct Head {
     order: Option<ColumnMajor>,
 }
 
-fn head(file: &Path, name: &str, npy: &NpyHeader) -> Result<Head, DataError> {
-    let broken = |reason: String| DataError::broken(file, format!("array `{name}`"), reason);
-    let item = item_type(&npy.dtype()).map_err(broken)?;
-    let element = element(&npy.dtype()).map_err(broken)?;
-    let (rows, axes) = npy.shape().split_first().ok_or_else(|| broken("it is a single number, not rows".to_owned()))?;
+/// Returns what an array is as a column, or why it is none.
+fn head(name: &str, npy: &NpyHeader) -> Result<Head, String> {
+    let item = item_type(&npy.dtype())?;
+    let element = element(&npy.dtype())?;
+    let (rows, axes) =
+        npy.shape().split_first().ok_or("it is a single value, not rows; save one for each row".to_owned())?;
     if axes.is_empty() {
         return Ok(Head { rows: *rows, width: None, field: Field::new(name, item, true), element, order: None });
     }
     let width = axes.iter().try_fold(1_u64, |product, &it| product.checked_mul(it)).filter(|&it| it <= MAX_ROW);
-    let width = width.ok_or_else(|| broken(format!("a row of shape {axes:?} is too large")))?;
+    let width = width.ok_or_else(|| format!("a row of shape {axes:?} is too large; save less in a row"))?;
     if width == 0 {
-        return Err(broken(format!("a row of shape {axes:?} has no elements")));
+        return Err(format!("a row of shape {axes:?} has no elements; leave it out"));
     }
     let data_type = DataType::FixedSizeList(Arc::new(Field::new("item", item, true)), width as i32);
     let metadata = [
@@ -263,14 +233,16 @@ impl ColumnMajor {
 }
 
 fn plain(dtype: &DType) -> Result<&TypeStr, String> {
-    let DType::Plain(it) = dtype else { return Err("records with named fields are not supported".to_owned()) };
+    let DType::Plain(it) = dtype else {
+        return Err("records with named fields are not supported; save each field as an array".to_owned());
+    };
     Ok(it)
 }
 
 fn item_type(dtype: &DType) -> Result<DataType, String> {
     let it = plain(dtype)?;
     Ok(match (it.type_char(), it.size_field()) {
-        (TypeChar::Float, 4) => DataType::Float32,
+        (TypeChar::Float, 2 | 4) => DataType::Float32,
         (TypeChar::Float, 8) => DataType::Float64,
         (TypeChar::Int, 1) => DataType::Int8,
         (TypeChar::Int, 2) => DataType::Int16,
@@ -319,7 +291,7 @@ impl<'f, 'r> Column<'f, 'r> {
         header: &NpyHeader,
         reader: &'r mut (dyn Read + 'r),
     ) -> Result<Self, DataError> {
-        let head = head(file, name, header)?;
+        let head = head(name, header).map_err(|reason| broken(file, name, reason))?;
         let item = match head.field.data_type() {
             DataType::FixedSizeList(it, _) => Arc::clone(it),
             other => Arc::new(Field::new("item", other.clone(), true)),
@@ -406,9 +378,9 @@ fn element(dtype: &DType) -> Result<Element, String> {
         TypeChar::UnicodeStr => it.size_field().checked_mul(UTF32),
         _ => Some(it.size_field()),
     };
-    let size = size.and_then(|it| usize::try_from(it).ok()).ok_or("its elements are too large")?;
+    let size = size.and_then(|it| usize::try_from(it).ok()).ok_or("its elements are too large; save smaller ones")?;
     if size == 0 {
-        return Err("its texts have no length".to_owned());
+        return Err("its texts have no length; save them with one".to_owned());
     }
     Ok(Element { size, is_big_endian: it.endianness() == Endianness::Big })
 }
@@ -424,7 +396,15 @@ fn decode(bytes: &[u8], element: Element, item: &DataType) -> io::Result<ArrayRe
             Arc::new(<$array>::from(values))
         }};
     }
+    type Half = <Float16Type as ArrowPrimitiveType>::Native;
     Ok(match item {
+        DataType::Float32 if element.size == HALF => {
+            let halves: Vec<u16> = match element.is_big_endian {
+                true => bytes.as_chunks().0.iter().map(|it| u16::from_be_bytes(*it)).collect(),
+                false => bytes.as_chunks().0.iter().map(|it| u16::from_le_bytes(*it)).collect(),
+            };
+            Arc::new(Float32Array::from_iter_values(halves.into_iter().map(|it| Half::from_bits(it).to_f32())))
+        }
         DataType::Float32 => numbers!(f32, Float32Array),
         DataType::Float64 => numbers!(f64, Float64Array),
         DataType::Int8 => numbers!(i8, Int8Array),

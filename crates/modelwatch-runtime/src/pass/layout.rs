@@ -7,7 +7,7 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Field, Schema};
+use arrow_schema::{DataType, Field, Schema};
 use modelwatch_config::Columns;
 use modelwatch_sdk::{
     ModelRole, Need, RowNeeds,
@@ -69,7 +69,8 @@ impl Layout {
         read.extend(models.iter().flat_map(|(_, map)| map.columns()).map(str::to_owned));
         // Rows are counted by reading at least one column.
         if read.is_empty() {
-            read.extend(fields.first().map(|it| it.name().clone()));
+            let has_values = fields.iter().find(|it| *it.data_type() != DataType::Null);
+            read.extend(has_values.or(fields.first()).map(|it| it.name().clone()));
         }
         Self { fields, read, models, needs, infer_threads }
     }

@@ -1,6 +1,9 @@
 //! From the data's columns to a model's inputs, or to outputs that were recorded.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
@@ -85,6 +88,45 @@ impl InputMap {
             .map(|(input, _)| input.as_str())
     }
 
+    /// Returns an input whose columns the reference has in another order, with why that is wrong: as the model was made for the reference, it
+    /// would take them for each other. Those that are listed have the order of the list.
+    pub(crate) fn disorder(
+        &self,
+        role: ModelRole,
+        columns: &Columns,
+        current: &Dataset,
+        reference: &Dataset,
+    ) -> Option<(String, String)> {
+        self.inputs.iter().find_map(|(input, found)| {
+            let there = self.columns_in(reference.schema(), role, columns, input)?;
+            let wanted: BTreeSet<&String> = found.iter().collect();
+            let there: Vec<String> = there.into_iter().filter(|it| wanted.contains(it)).collect();
+            if there.len() != found.len() {
+                return None;
+            }
+            let (here, there) = found.iter().zip(&there).find(|(here, there)| here != there)?;
+            let [file, other] = [current, reference].map(|it| it.files()[0].display().to_string());
+            let (kind, table) = if self.is_recorded { ("output", "predictions") } else { ("input", "inputs") };
+            let why = format!(
+                "`{file}` has the column `{here}` where `{other}` has `{there}`, and the model's {kind} `{input}` takes its columns in the \
+                 order of the file; list them in the model's order in `[data.columns] {table}`"
+            );
+            Some((input.clone(), why))
+        })
+    }
+
+    /// Returns the columns of other data that may make an input, in their order there.
+    fn columns_in(&self, schema: &Schema, role: ModelRole, columns: &Columns, input: &str) -> Option<Vec<String>> {
+        if self.is_recorded {
+            let recorded = Self::recorded(role, columns, schema).ok()?;
+            return recorded.inputs.into_iter().find(|it| it.0 == input).map(|it| it.1);
+        }
+        match columns.inputs.get(input) {
+            Some(patterns) => matching(patterns, schema, candidates(columns, schema)).ok(),
+            None => Some(schema.fields().iter().map(|it| it.name().clone()).collect()),
+        }
+    }
+
     /// Returns an error of a run of the model with the columns of the data that make the input which it is about.
     pub(crate) fn explain(&self, error: &InferError) -> String {
         let Some((input, columns)) = self.inputs.iter().find(|it| error.input() == Some(&it.0)) else {
@@ -126,6 +168,23 @@ pub(crate) fn recorded(role: ModelRole, columns: &Columns) -> &BTreeMap<String, 
         ModelRole::Candidate => &columns.predictions,
         ModelRole::Baseline => &columns.baseline_predictions,
     }
+}
+
+/// Returns what the pipeline says of the columns of an input, or of an output that was recorded.
+pub(crate) fn named<'c>(role: ModelRole, columns: &'c Columns, name: &str) -> Option<&'c Vec<String>> {
+    columns.inputs.get(name).or_else(|| recorded(role, columns).get(name))
+}
+
+/// Returns whether the columns that both have are in another order.
+pub(crate) fn differ_in_order(schema: &Schema, other: &Schema) -> bool {
+    let names = |it: &Schema| it.fields().iter().map(|it| it.name().clone()).collect::<Vec<_>>();
+    let (here, there) = (names(schema), names(other));
+    let in_both: BTreeSet<String> = {
+        let here: BTreeSet<_> = here.iter().collect();
+        there.iter().filter(|it| here.contains(it)).cloned().collect()
+    };
+    let of_both = |names: Vec<String>| names.into_iter().filter(|it| in_both.contains(it)).collect::<Vec<_>>();
+    of_both(here) != of_both(there)
 }
 
 /// Returns whether a column has what a model answered.

@@ -285,6 +285,23 @@ fn a_schema_that_is_open_on_purpose_takes_any_option() {
 }
 
 #[test]
+fn another_order_of_columns_is_shown_where_they_are_named() {
+    let text = "name = \"it\"\n[data.columns]\ninputs.x = \"mean_*\"\n[[verify]]\nuses = \"metrics\"\n";
+    let document = parse("pipeline.toml".as_ref(), text, &[]).document;
+    let message = "`a.csv` has `mean_b` where `b.csv` has `mean_a`";
+    let found = [document.at("/data/columns/inputs/x", "E0213", message, Some("list the columns"))];
+    insta::assert_snapshot!(render(&found, &document, false), @r##"
+    error[E0213]: `a.csv` has `mean_b` where `b.csv` has `mean_a`
+     --> pipeline.toml:3:12
+      |
+    3 | inputs.x = "mean_*"
+      |            ^^^^^^^^
+      |
+      = help: list the columns
+    "##);
+}
+
+#[test]
 fn a_signature_that_is_not_there_is_shown_where_it_is_named() {
     let text = "name = \"it\"\n[checkpoint]\nimport = \"m\"\nname = \"m\"\nsignature = \"srve\"\n[[verify]]\nuses = \"differential\"\n";
     let document = parse("pipeline.toml".as_ref(), text, &[]).document;

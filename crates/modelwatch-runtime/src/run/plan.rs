@@ -2,6 +2,7 @@
 
 mod data;
 mod metrics;
+mod order;
 mod selected;
 
 use std::{
@@ -110,6 +111,7 @@ pub(super) fn look<'a>(
         problems.extend(data::check(document, pipeline, settings, &plan, is_whole));
         if !has_unread_columns(errors) {
             problems.extend(selected::check(document, pipeline, &settings.columns, &plan));
+            problems.extend(order::check(document, pipeline, &plan));
         }
     }
     problems.extend(data::overwriting(document, pipeline, &plan));

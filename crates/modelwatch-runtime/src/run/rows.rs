@@ -126,7 +126,11 @@ impl Run<'_> {
                     return self.profile(role, &it, plan, models, &mut wanting);
                 }
             };
-            let maps = self.input_maps(role, it, models, &mut wanting);
+            let reference = match plan.data.get(&Role::Reference) {
+                Some(Ok(Source::Rows(it))) if role == Role::Current => Some(it),
+                _ => None,
+            };
+            let maps = self.input_maps(role, it, reference, models, &mut wanting);
             wanting.retain(|it| it.failure().is_none());
             self.pass(role, it, maps, models, &mut wanting, idle)
         });
@@ -259,11 +263,13 @@ impl Run<'_> {
     }
 
     /// Finds the inputs of every model that some probe wants, or its outputs where these were recorded. Where they are not in the data, probes that
-    /// cannot do without the model have no say, and the run has failed where the others go on without it.
+    /// cannot do without the model have no say, and the run has failed where the others go on without it. The same holds where the reference has
+    /// them in another order.
     fn input_maps(
         &mut self,
         role: Role,
         dataset: &Dataset,
+        reference: Option<&Dataset>,
         models: &Models,
         slots: &mut [&mut Slot<'_>],
     ) -> Vec<(ModelRole, InputMap)> {
@@ -279,7 +285,12 @@ impl Run<'_> {
                 continue;
             }
             let (columns, _) = inputs::columns_for(model_role, self.pipeline);
-            match InputMap::of(model.model.info(), &columns, dataset) {
+            let in_order = |it: InputMap| match reference.and_then(|of| it.disorder(model_role, &columns, dataset, of))
+            {
+                Some((_, why)) => Err(why),
+                None => Ok(it),
+            };
+            match InputMap::of(model.model.info(), &columns, dataset).and_then(in_order) {
                 Ok(it) => {
                     model.set_inputs(it.clone());
                     maps.push((model_role, it));

@@ -5,6 +5,7 @@ mod blessing;
 mod columns;
 mod configs;
 mod contract;
+mod data_files;
 mod determinism;
 mod differential;
 mod errors;

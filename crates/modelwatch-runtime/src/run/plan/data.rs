@@ -509,7 +509,7 @@ pub(super) fn unusable_model(document: &Document, table: &str, why: &ModelError)
 }
 
 /// Returns an error whose message has the remedy behind a semicolon, if there is one.
-fn with_remedy(document: &Document, pointer: &str, code: &'static str, why: &str) -> Diagnostic {
+pub(super) fn with_remedy(document: &Document, pointer: &str, code: &'static str, why: &str) -> Diagnostic {
     let (message, help) = why.split_once("; ").map_or((why, None), |(what, help)| (what, Some(help)));
     document.at(pointer, code, message, help)
 }

@@ -1,0 +1,58 @@
+//! The order of columns that make an input together, where it is that of the files: the reference's is the one that the model was made for.
+
+use modelwatch_config::{self as config, Columns, Diagnostic, Document, Pipeline, code};
+use modelwatch_sdk::{ModelRole, Role};
+
+use super::{Plan, data};
+use crate::{
+    data::Dataset,
+    inputs::{self, InputMap},
+    model::{self, is_recorded},
+    profile::Source,
+};
+
+/// Returns the inputs, or the recorded outputs, that the current data would make of the reference's columns in another order.
+///
+/// Those of a stored model are known in the run alone.
+pub(super) fn check(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
+    let of = |role| match plan.data.get(&role) {
+        Some(Ok(Source::Rows(it))) => Some(it),
+        _ => None,
+    };
+    let (Some(current), Some(reference)) = (of(Role::Current), of(Role::Reference)) else { return Vec::new() };
+    if !inputs::differ_in_order(current.schema(), reference.schema()) {
+        return Vec::new();
+    }
+    let mut res = Vec::new();
+    for role in [ModelRole::Candidate, ModelRole::Baseline] {
+        let (columns, table) = inputs::columns_for(role, pipeline);
+        let (map, table) = if is_recorded(pipeline, role) {
+            (InputMap::recorded(role, &columns, current.schema()).ok(), outputs_table(role))
+        } else if data::runs(plan, role) {
+            (map(pipeline, role, &columns, current), table)
+        } else {
+            continue;
+        };
+        let Some((input, why)) = map.and_then(|it| it.disorder(role, &columns, current, reference)) else { continue };
+        let is_named = inputs::named(role, &columns, &input).is_some();
+        let pointer = if is_named { config::pointer(table, &input) } else { "/data/current/path".to_owned() };
+        let problem = data::with_remedy(document, &pointer, code::COLUMN_ORDER, &why);
+        if !res.contains(&problem) {
+            res.push(problem);
+        }
+    }
+    res
+}
+
+fn outputs_table(role: ModelRole) -> &'static str {
+    match role {
+        ModelRole::Candidate => Columns::PREDICTIONS,
+        ModelRole::Baseline => Columns::BASELINE_PREDICTIONS,
+    }
+}
+
+fn map(pipeline: &Pipeline, role: ModelRole, columns: &Columns, current: &Dataset) -> Option<InputMap> {
+    let (path, file) = data::imported(pipeline, role)?;
+    let info = model::inspect(pipeline, role, path, file).ok()?;
+    InputMap::plan(&info, columns, current.schema()).ok()
+}

@@ -1,0 +1,80 @@
+//! Data files that a model would be fed wrongly, or not at all.
+
+use crate::support::{Project, check, fixtures};
+
+/// A model of 30 columns, with data of its own and a reference.
+fn breast_cancer(checkpoint: &str, reference: &str, columns: &str, verify: &str) -> String {
+    let folder = fixtures().join("tabular/breast_cancer");
+    let checkpoint = checkpoint.replace("MODEL", &folder.join("logreg.onnx").display().to_string());
+    let reference = match reference {
+        "" => String::new(),
+        it => format!("reference.path = '{}'\n", folder.join(it).display()),
+    };
+    format!(
+        "name = 't'\n{checkpoint}\n[data]\ncurrent.path = 'current.csv'\n{reference}[data.columns]\nlabel = 'label'\n{columns}\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities' }}\n{verify}\n"
+    )
+}
+
+const IMPORT: &str = "checkpoint = { import = 'MODEL', name = 'b' }";
+const PATTERNS: &str = "inputs.X = ['mean_*', '*_error', 'worst_*']";
+const ACCURATE: &str = "require.accuracy = '>= 0.9'";
+
+/// Returns the rows of the test data with what `change` makes of the fields of each line, which are counted from 0.
+fn rows(change: impl Fn(usize, Vec<String>) -> Vec<String>) -> String {
+    let text = std::fs::read_to_string(fixtures().join("tabular/breast_cancer/test.csv")).unwrap();
+    let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+    text.lines().enumerate().map(|(at, line)| change(at, fields(line)).join(",") + "\n").collect()
+}
+
+fn reversed() -> String {
+    rows(|_, fields| fields.into_iter().rev().collect())
+}
+
+#[test]
+fn columns_in_another_order_than_the_references_are_refused() {
+    let project = Project::new();
+    project.write("current.csv", &reversed());
+    let reference = fixtures().join("tabular/breast_cancer/train.csv").display().to_string();
+    for (columns, place) in [(PATTERNS, "inputs"), ("", "path")] {
+        project.write("pipeline.toml", &breast_cancer(IMPORT, "train.csv", columns, ACCURATE));
+        for command in ["check", "run"] {
+            let ended = project.modelwatch(&[command, "pipeline.toml"]);
+            assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{command}: {}", ended.err);
+            let (here, there) = if columns.is_empty() {
+                ("worst_fractal_dimension", "mean_radius")
+            } else {
+                ("mean_fractal_dimension", "mean_radius")
+            };
+            for it in [
+                "error[E0213]",
+                &format!("current.csv` has the column `{here}` where `{reference}` has `{there}`"),
+                place,
+                "list them in the model's order in `[data.columns] inputs`",
+            ] {
+                assert!(ended.err.contains(it), "{command}: no `{it}` in\n{}", ended.err);
+            }
+        }
+    }
+    // Named one by one, they are found wherever they are.
+    let head = std::fs::read_to_string(&reference).unwrap().lines().next().unwrap().to_owned();
+    let named: Vec<_> = head.split(',').take(30).map(|it| format!("'{it}'")).collect();
+    let listed = format!("inputs.X = [{}]", named.join(", "));
+    let (code, _) = project.run(&breast_cancer(IMPORT, "train.csv", &listed, ACCURATE));
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn a_stored_model_is_not_fed_columns_in_another_order() {
+    let project = Project::new();
+    let store = "store = { uses = 'local', with = { path = 'store' } }\n";
+    project.write("current.csv", &rows(|_, fields| fields));
+    assert_eq!(project.run(&breast_cancer(&format!("{store}{IMPORT}"), "", PATTERNS, ACCURATE)).0, 0);
+    project.write("current.csv", &reversed());
+    let (code, record) =
+        project.run(&breast_cancer(&format!("{store}checkpoint.from = 'b@latest'"), "train.csv", PATTERNS, ACCURATE));
+    assert_eq!((code, &record["verdict"]), (3, &"error".into()));
+    let message = check(&record, "metrics", "error")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("current.csv` has the column `mean_fractal_dimension` where"), "{message}");
+}
+

@@ -11,11 +11,8 @@ use modelwatch_sdk::{
 
 use crate::{
     config::{Settings, quoted},
-    slices::OTHERS,
+    slices::{MISSING, OTHERS, name_of_missing},
 };
-
-/// The value of a slice of rows without one.
-const MISSING: &str = "(missing)";
 
 /// Returns the cuts of a batch: its slice columns, then the crosses.
 ///
@@ -68,7 +65,7 @@ fn named(cut: Cut) -> Cut {
     let mut names: Vec<String> = cut.names.iter().map(name).collect();
     let missing = names.len();
     if cut.rows.iter().any(Option::is_none) {
-        names.push(format!("{column}={MISSING}"));
+        names.push(name_of_missing(&column));
     }
     let rows = cut.rows.into_iter().map(|it| it.or(Some(missing))).collect();
     Cut { group: column, names, rows }

@@ -204,9 +204,11 @@ impl<'a> Evaluation<'a> {
             None => rows.replicates(&replicated, n, settings, host)?,
         };
         let mut slices: Vec<Slice> = Vec::new();
+        let without_values = state.head.slices.without_values();
         for (key, name) in state.head.slices.iter() {
             slices.extend(totals.slices.remove(&key).map(|tally| {
-                let unfit = gaps::too_small(&tally, settings);
+                let unfit = without_values.get(&key).map(|column| gaps::without_values(column));
+                let unfit = unfit.or_else(|| gaps::too_small(&tally, settings));
                 Slice { key, name: name.to_owned(), tally, unfit, is_rest: false, of_sample: Vec::new() }
             }));
         }

@@ -242,6 +242,13 @@ pub(crate) fn too_small(tally: &Tally, settings: &Settings) -> Option<String> {
     Some(format!("its {n} {rows} count, by their weights, as {counted:.1}, fewer than `min_slice_size`, {least}"))
 }
 
+/// Returns why nothing may rest on the metrics of the slice of rows without a value in a column in which no row has one.
+pub(crate) fn without_values(column: &str) -> String {
+    format!(
+        "no labeled row has a value in `{column}`, so that there is nothing to slice by; fill the column, or leave it out of the slices"
+    )
+}
+
 /// Returns why nothing may rest on the metrics of all rows whose value of a column has no slice of its own.
 pub(crate) fn crowded(tally: &Tally, column: &str) -> String {
     let n = tally.all.n;

@@ -10,6 +10,14 @@ pub(crate) const MAX_PER_GROUP: usize = 100;
 /// What stands for the values that are not kept.
 pub(crate) const OTHERS: &str = "(others)";
 
+/// The value of a slice of rows without one.
+pub(crate) const MISSING: &str = "(missing)";
+
+/// Returns the name of the slice of rows without a value.
+pub(crate) fn name_of_missing(column: &str) -> String {
+    format!("{column}={MISSING}")
+}
+
 /// Returns the key of the slice of all rows whose value of the `nth` column or cross is not among those that are kept.
 pub(crate) fn rest(nth: usize) -> u64 {
     nth as u64 + 1
@@ -57,6 +65,12 @@ impl Slices {
     /// Returns key and name of each slice, by group and name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &str)> {
         self.groups.values().flat_map(|names| names.iter().map(|(name, &key)| (key, name.as_str())))
+    }
+
+    /// Returns the keys of slices of rows without a value, in columns in which no row has one, with the columns.
+    pub(crate) fn without_values(&self) -> BTreeMap<u64, &str> {
+        let alone = self.groups.iter().filter(|it| it.1.len() == 1);
+        alone.filter_map(|(group, names)| Some((*names.get(&name_of_missing(group))?, group.as_str()))).collect()
     }
 
     fn shrink(&mut self, group: &str, expected: &BTreeSet<String>) -> Vec<u64> {

@@ -1108,6 +1108,22 @@ fn values_without_slices_are_counted_beyond_the_budget_too() {
 }
 
 #[test]
+fn a_column_without_values_has_no_slices_to_rest_on() {
+    let labels: Vec<i64> = (0..120).map(|it| it % 2).collect();
+    let scores: Vec<f64> = labels.iter().map(|it| if *it == 1 { 0.9 } else { 0.1 }).collect();
+    let of = |writers: Vec<Option<&str>>| {
+        let table = Table::default().labels(&labels).candidate(&scores, 1);
+        let table = table.with("writer", &[Use::Slice], Arc::new(StringArray::from(writers)));
+        let report = run(&json!({"task": "binary"}), &table);
+        find(&report, MetricRole::Candidate, "accuracy", &[("slice", "writer=(missing)")]).map(|it| it.unfit.clone())
+    };
+    let why = of(vec![None; 120]).unwrap().unwrap();
+    assert!(why.contains("no labeled row has a value in `writer`"), "{why}");
+    let some = (0..120).map(|it| (it % 2 == 0).then_some("a")).collect();
+    assert_eq!(of(some), Some(None));
+}
+
+#[test]
 fn rows_without_a_value_are_a_slice() {
     let writers: Vec<Option<&str>> = (0..120).map(|it| [Some("a"), None, Some("(missing)")][it % 3]).collect();
     let ages: Vec<f64> = (0..120).map(|it| if it % 4 == 0 { f64::NAN } else { 20.0 }).collect();

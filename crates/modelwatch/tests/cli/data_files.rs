@@ -78,3 +78,23 @@ fn a_stored_model_is_not_fed_columns_in_another_order() {
     assert!(message.contains("current.csv` has the column `mean_fractal_dimension` where"), "{message}");
 }
 
+#[test]
+fn a_slice_column_without_values_is_not_checked() {
+    let project = Project::new();
+    let size = |value: fn(usize) -> &'static str| {
+        rows(move |at, mut fields| {
+            fields.push(if at == 0 { "size" } else { value(at) }.to_owned());
+            fields
+        })
+    };
+    let pipeline =
+        breast_cancer(IMPORT, "", &format!("slices = ['size']\n{PATTERNS}"), "require.'accuracy[slice=*]' = '>= 0.5'");
+    project.write("current.csv", &size(|_| ""));
+    let (code, record) = project.run(&pipeline);
+    assert_eq!((code, &record["verdict"]), (4, &"not-checked".into()));
+    let message = check(&record, "accuracy", "not-checked")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("no labeled row has a value in `size`"), "{message}");
+    project.write("current.csv", &size(|at| if at % 2 == 0 { "" } else { "small" }));
+    assert_eq!(project.run(&pipeline).0, 0, "some have one");
+}
+

@@ -190,7 +190,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
                         <$ty>::try_from(whole)
                             .ok()
                             .filter(|_| whole as f64 == it)
-                            .ok_or_else(|| misfit(idx, it.to_string()))
+                            .ok_or_else(|| misfit(idx, format!("{it:?}")))
                     };
                     it.iter().enumerate().map(one).collect::<Result<_, _>>()?
                 }
@@ -211,7 +211,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
                 if res.iter().zip(&*it).fold(false, |lost, it| lost | is_lost(it))
                     && let Some(idx) = res.iter().zip(&*it).position(is_lost)
                 {
-                    return Err(misfit(idx, it[idx].to_string()));
+                    return Err(misfit(idx, format!("{:?}", it[idx])));
                 }
                 res
             }

@@ -265,7 +265,10 @@ fn wrong_batches_are_refused_by_name() {
         (single("x", floats(4)), "rows of column `x` have shape [], but the model wants [8, 8, 1]"),
         (single("x", lists(holes, 64)), "column `x` has a null in row 1"),
         (single("x", lists(Arc::new(StringArray::from(vec!["a"; 64])), 64)), "column `x` has type Utf8"),
-        (single("x", lists(Arc::new(Float64Array::from(vec![1e300; 64])), 64)), "does not fit the model's type f32"),
+        (
+            single("x", lists(Arc::new(Float64Array::from(vec![1e300; 64])), 64)),
+            "value 1e300 of column `x` (element 0) does not fit the model's type f32",
+        ),
     ];
     for (input, message) in cases {
         let error = model.run(&input, threads(1)).unwrap_err().to_string();

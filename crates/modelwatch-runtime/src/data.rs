@@ -24,6 +24,7 @@ use std::{
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 use modelwatch_config::{DataFormat, Source};
+use modelwatch_sdk::rows;
 
 use csv::Csv;
 pub use error::DataError;
@@ -150,6 +151,23 @@ impl Dataset {
             return None;
         }
         self.files.iter().find_map(|it| csv::no_number(it, self.separator, &self.schema, &columns))
+    }
+
+    /// Returns the file and the row of the first such number of a column; the first row has the number 1.
+    pub(crate) fn find(&self, column: &str, number: f64) -> Option<(&Path, usize)> {
+        let scan = Scan { columns: vec![column.to_owned()], batch_rows: PARTITION_ROWS };
+        self.files.iter().find_map(|file| {
+            let mut before = 0;
+            for batch in (Self { files: vec![file.clone()], ..self.clone() }).batches(&scan).ok()? {
+                let batch = batch.ok()?;
+                let numbers = rows::numbers(batch.column(0)).ok()?;
+                if let Some(at) = numbers.values.iter().position(|it| *it == number) {
+                    return Some((file.as_path(), before + at / numbers.width + 1));
+                }
+                before += batch.num_rows();
+            }
+            None
+        })
     }
 
     /// Looks whether these columns can be read together, as far as that can be told without reading rows.

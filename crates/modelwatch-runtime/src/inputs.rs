@@ -127,11 +127,22 @@ impl InputMap {
         }
     }
 
-    /// Returns an error of a run of the model with the columns of the data that make the input which it is about.
-    pub(crate) fn explain(&self, error: &InferError) -> String {
+    /// Returns an error of a run of the model on the data with the columns that make the input which it is about, and with the place of a
+    /// value which is no part of that input's type.
+    pub(crate) fn explain(&self, error: &InferError, dataset: Option<&Dataset>) -> String {
         let Some((input, columns)) = self.inputs.iter().find(|it| error.input() == Some(&it.0)) else {
             return error.to_string();
         };
+        if let InferError::Inexact { element, value, wanted, .. } = error {
+            let column = &columns[element % columns.len()];
+            let place = || dataset?.find(column, value.parse().ok()?);
+            if let Some((file, row)) = place() {
+                let why = format!(
+                    "`{value}` does not fit the type {wanted} of the model's input `{input}`; correct it, or convert the column"
+                );
+                return DataError::broken(file, format!("row {row}, column `{column}`"), why).to_string();
+            }
+        }
         match &columns[..] {
             [only] if only != input => format!("{error} (`{input}` is column `{only}` of the data)"),
             [first, .., last] => {

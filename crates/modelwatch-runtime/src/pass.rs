@@ -111,6 +111,7 @@ pub(crate) fn run(
     let failed: Vec<AtomicBool> = slots.iter().map(|it| AtomicBool::new(it.failure().is_some())).collect();
     let worker = Worker {
         role,
+        dataset,
         layout,
         models,
         settings,
@@ -207,6 +208,7 @@ impl Merged {
 
 struct Worker<'a> {
     role: Role,
+    dataset: &'a Dataset,
     layout: &'a Layout,
     models: &'a Models,
     settings: &'a PassSettings<'a>,
@@ -372,7 +374,8 @@ impl Worker<'_> {
             let model = self.models.get(role).ok_or_else(|| format!("there is no {} model", role.as_str()))?;
             let inputs = map.assemble(rows)?;
             inputs.columns().iter().try_for_each(|it| mark_non_finite(it, &mut non_finite)).map_err(|e| e.message)?;
-            let ran = model.run(&inputs, self.layout.infer_threads()).map_err(|e| map.explain(&e))?;
+            let ran =
+                model.run(&inputs, self.layout.infer_threads()).map_err(|e| map.explain(&e, Some(self.dataset)))?;
             outputs.extend([(Use::output_of(role), ran.outputs), (Use::layer_of(role), ran.layers)]);
             refused.push((role, ran.refused));
         }

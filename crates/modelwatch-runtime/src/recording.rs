@@ -230,6 +230,7 @@ fn candidate(
 
 /// The rows of the data with the outputs beside them.
 struct Rows<'a> {
+    dataset: &'a Dataset,
     batches: Batches,
     inputs: InputMap,
     model: &'a LoadedModel,
@@ -239,7 +240,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(
-        dataset: &Dataset,
+        dataset: &'a Dataset,
         data: &Data,
         model: &'a LoadedModel,
         settings: &'a Settings<'a>,
@@ -248,14 +249,14 @@ impl<'a> Rows<'a> {
         let inputs = InputMap::of(model.model.info(), &data.columns, dataset).map_err(RecordError::Model)?;
         let columns = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
         let batches = dataset.batches(&Scan { columns, batch_rows: BATCH_ROWS })?;
-        Ok(Self { batches, inputs, model, settings, threads })
+        Ok(Self { dataset, batches, inputs, model, settings, threads })
     }
 
     fn next(&mut self) -> Result<Option<RecordBatch>, RecordError> {
         let Some(rows) = self.batches.next().transpose()? else { return Ok(None) };
         let inputs = self.inputs.assemble(&rows).map_err(RecordError::Model)?;
         let outputs = self.model.model.run(&inputs, self.threads);
-        let outputs = outputs.map_err(|e| RecordError::Model(self.inputs.explain(&e)))?;
+        let outputs = outputs.map_err(|e| RecordError::Model(self.inputs.explain(&e, Some(self.dataset))))?;
         let recorded: Vec<&String> = self.settings.columns.values().collect();
         let mut fields: Vec<Arc<Field>> = Vec::new();
         let mut arrays: Vec<ArrayRef> = Vec::new();

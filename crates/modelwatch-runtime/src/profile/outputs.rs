@@ -59,6 +59,6 @@ impl Outputs {
 
     pub(super) fn of(&self, rows: &RecordBatch, threads: NonZeroUsize) -> Result<RecordBatch, ProfileError> {
         let inputs = self.inputs.assemble(rows).map_err(ProfileError::Model)?;
-        self.model.run(&inputs, threads).map_err(|e| ProfileError::Model(self.inputs.explain(&e)))
+        self.model.run(&inputs, threads).map_err(|e| ProfileError::Model(self.inputs.explain(&e, None)))
     }
 }

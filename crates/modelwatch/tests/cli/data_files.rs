@@ -98,3 +98,24 @@ fn a_slice_column_without_values_is_not_checked() {
     assert_eq!(project.run(&pipeline).0, 0, "some have one");
 }
 
+#[test]
+fn a_number_that_is_too_large_for_the_model_is_named_with_its_place() {
+    let project = Project::new();
+    let with = |at_row: usize, value: &'static str| {
+        rows(move |at, mut fields| {
+            if at == at_row {
+                value.clone_into(&mut fields[11]);
+            }
+            fields
+        })
+    };
+    project.write("current.csv", &with(7, "1e300"));
+    let (code, record) = project.run(&breast_cancer(IMPORT, "", PATTERNS, ACCURATE));
+    assert_eq!(code, 3);
+    let errors = record["checks"].as_array().unwrap().iter().filter_map(|it| it["message"].as_str());
+    let said: Vec<_> = errors.collect();
+    let expected = "current.csv` at row 7, column `texture_error`: `1e300` does not fit the type f32 of the model's input `X`; correct it";
+    assert!(said.iter().any(|it| it.contains(expected)), "{said:?}");
+    assert!(said.iter().all(|it| it.len() < 400), "{said:?}");
+}
+

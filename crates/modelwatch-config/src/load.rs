@@ -76,6 +76,12 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// The path is not text.
+    #[error("cannot use the pipeline file `{}`: its path is not UTF-8, as what it names has to be; rename its folder or the file", path.display())]
+    PathNotUtf8 {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is not text.
     #[error("cannot read the pipeline file `{}`: it is not UTF-8 from byte {valid_up_to} on; save it as UTF-8", path.display())]
     NotUtf8 {
@@ -100,6 +106,10 @@ pub fn load(path: &Path, overrides: &[Override]) -> Result<Parsed, ConfigError> 
     let kind = path.metadata().map_err(fail)?.file_type();
     if !kind.is_file() && !kind.is_dir() {
         return Err(ConfigError::NotAFile { path: path.to_owned() });
+    }
+    // Where the files are that it names goes to plugins, and into records, as text.
+    if path.to_str().is_none() {
+        return Err(ConfigError::PathNotUtf8 { path: path.to_owned() });
     }
     let mut bytes = Vec::new();
     File::open(path).map_err(fail)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;

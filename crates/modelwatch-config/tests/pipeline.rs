@@ -376,6 +376,15 @@ fn unreadable_files_are_named() {
     assert!(matches!(large, ConfigError::TooLarge { .. }));
     let binary = load(&write("binary.toml", b"name = '\xff'"), &[]).unwrap_err();
     assert!(matches!(binary, ConfigError::NotUtf8 { valid_up_to: 8, .. }));
+    #[cfg(target_os = "linux")]
+    {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(OsStr::from_bytes(b"n\xff"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("q.toml"), "name = 'x'\n").unwrap();
+        let foreign = load(&folder.join("q.toml"), &[]).unwrap_err();
+        assert!(matches!(foreign, ConfigError::PathNotUtf8 { .. }));
+    }
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl Dataset {
         if let Some(twice) = names.windows(2).find(|it| it[0] == it[1]) {
             return Err(DataError::DuplicateColumn { file: first.clone(), column: twice[0].clone() });
         }
+        // Names cross to plugins as C strings.
+        if let Some(it) = schema.flattened_fields().iter().find(|it| it.name().contains('\0')) {
+            let reason = format!("the name of its column `{}` has a NUL; rename the column", it.name().escape_debug());
+            return Err(DataError::broken(first, "", reason));
+        }
         for file in &files[1..] {
             let other = format_of(file)?;
             if other != format {

@@ -1,5 +1,7 @@
 //! Data files that a model would be fed wrongly, or not at all.
 
+use serde_json::Value;
+
 use crate::support::{Project, check, fixtures};
 
 /// A model of 30 columns, with data of its own and a reference.
@@ -119,3 +121,45 @@ fn a_number_that_is_too_large_for_the_model_is_named_with_its_place() {
     assert!(said.iter().all(|it| it.len() < 400), "{said:?}");
 }
 
+#[test]
+fn names_that_cannot_be_said_are_refused() {
+    let project = Project::new();
+    project.write("nul.csv", "a\0b,c\n1,2\n2,3\n");
+    let ended =
+        project.modelwatch(&["probe", "drift", "--current", "nul.csv", "--reference", "nul.csv", "--format", "json"]);
+    let record: Value = serde_json::from_str(&ended.out).unwrap();
+    let message = record["checks"][0]["message"].as_str().unwrap();
+    assert!(ended.code == 3 && message.contains("column `a\\0b` has a NUL; rename the column"), "{message}");
+    project.write(
+        "pipeline.toml",
+        "name = 't'\n[data]\ncurrent.path = 'nul.csv'\nreference.path = 'nul.csv'\n[[analyze]]\nuses = 'drift'\n",
+    );
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert!(
+        ended.code == 2 && ended.err.contains("nul.csv`: the name of its column `a\\0b` has a NUL"),
+        "{}",
+        ended.err
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_is_no_text_is_refused_by_its_name() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let project = Project::new();
+    let folder = OsStr::from_bytes(b"n\xff\xfed");
+    std::fs::create_dir(project.path().join(folder)).unwrap();
+    let pipeline = std::path::Path::new(folder).join("q.toml");
+    std::fs::write(
+        project.path().join(&pipeline),
+        "name = 't'\n[data]\ncurrent.path = 'a.csv'\nreference.path = 'a.csv'\n[[analyze]]\nuses = 'drift'\n",
+    )
+    .unwrap();
+    std::fs::write(project.path().join(folder).join("a.csv"), "a\n1\n").unwrap();
+    for command in ["check", "run"] {
+        let ended = project.command(&[command]).arg(&pipeline).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.code() == Some(2) && said.contains("d/q.toml`: its path is not UTF-8"), "{said}");
+    }
+}

@@ -213,7 +213,7 @@ fn drift_looks_at_recorded_columns_by_name() {
         &of_table("", metrics).replace("'p_a'", "'y'").replace("label = 'y'\n", "label = 'x'\n"),
     );
     let ended = project.modelwatch(&["check", "pipeline.toml"]);
-    assert!(ended.code == 2 && ended.err.contains("expected numbers"), "{}", ended.err);
+    assert!(ended.code == 2 && ended.err.contains("is no number"), "{}", ended.err);
 }
 
 #[test]

@@ -46,8 +46,13 @@ pub(crate) fn report(config: &Config, comparison: &NodeComparison) -> Report {
     let found = Where::new(config, comparison);
     let n = comparison.nodes.len() as u64;
     let n_unmatched = comparison.nodes.iter().filter(|it| it.counterpart.is_none()).count() as u64;
-    let counts = uncompared::COUNTS.into_iter().zip([n, n_unmatched, found.culprits.len() as u64]);
+    let [nodes, without, that_differ] = uncompared::COUNTS;
+    let counts = [(nodes, n), (without, n_unmatched)];
     res.metrics.extend(counts.map(|(name, value)| Metric::new(name, value as f64).n(comparison.rows)));
+    res.metrics.push(match found.n_compared {
+        0 => Metric::new(that_differ, f64::NAN).unfit(Some("no node was compared".to_owned())),
+        _ => Metric::new(that_differ, found.culprits.len() as f64).n(comparison.rows),
+    });
     uncompared::each(&mut res, comparison);
     uncompared::gaps(&mut res, n, found.n_compared, n_unmatched);
     findings(&mut res, comparison, &found, all_agree);
@@ -115,13 +120,13 @@ fn findings(res: &mut Report, comparison: &NodeComparison, found: &Where<'_>, al
             Some(it) => (it.name.clone(), format!("after `{}` ({}), where they still agree", it.name, it.operator)),
             None => ("outputs".to_owned(), "and no node before them has a counterpart that agrees".to_owned()),
         };
-        let (why, advice) = match comparison.nodes.len() as u64 - found.n_compared {
-            0 => (
+        let (why, advice) = match uncompared::suspects(comparison) {
+            None => (
                 "nor is any beyond the limits with what comes before it".to_owned(),
                 "look whether `outputs` names the right ones, and at outputs without elements",
             ),
-            n => (
-                format!("so that it is one of {n} without, or small errors of many that add up"),
+            Some(suspects) => (
+                format!("so that it is {suspects}, or small errors of many that add up"),
                 "export both models by one exporter, or without fusing operators, so that more nodes find a counterpart",
             ),
         };

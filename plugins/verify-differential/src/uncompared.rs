@@ -28,6 +28,18 @@ fn why_not(node: &NodeDifference) -> &'static str {
     }
 }
 
+/// Returns how many nodes were not compared, by why they were not; none where all were.
+pub(crate) fn suspects(comparison: &NodeComparison) -> Option<String> {
+    let uncompared = comparison.nodes.iter().filter(|it| compared(it).is_none());
+    let (silent, unmatched): (Vec<_>, Vec<_>) = uncompared.partition(|it| it.counterpart.is_some());
+    match (unmatched.len(), silent.len()) {
+        (0, 0) => None,
+        (n, 0) => Some(format!("one of {n} without")),
+        (0, n) => Some(format!("one of {n} that give no numbers to compare")),
+        (n, m) => Some(format!("one of {n} without, one of {m} that give no numbers to compare")),
+    }
+}
+
 /// Says that no node was compared, and why.
 pub(crate) fn all(res: &mut Report, why: &str) {
     res.gaps.push(Gap::new("nodes", why));

@@ -153,7 +153,17 @@ fn outputs_that_part_between_nodes_without_counterparts_are_said_to() {
     comparison.nodes.drain(2..);
     let report = run(json!({}), comparison);
     assert_eq!((codes(&report), &*report.findings[0].place), (vec!["MW-N003"], "first"));
-    assert!(report.findings[0].message.contains("one of 1 without"), "{}", report.findings[0].message);
+    assert!(report.findings[0].message.contains("one of 1 without, or small"), "{}", report.findings[0].message);
+    // Nodes with a counterpart and no numbers are others.
+    let mut comparison = parted();
+    comparison.nodes.drain(2..);
+    comparison.nodes.extend(["word", "other"].map(|it| node(it, Difference::default(), Difference::default())));
+    let message = |comparison| run(json!({}), comparison).findings[0].message.clone();
+    let both = message(comparison.clone());
+    assert!(both.contains("one of 1 without, one of 2 that give no numbers to compare, or small"), "{both}");
+    comparison.nodes.remove(1);
+    let silent = message(comparison);
+    assert!(silent.contains("it is one of 2 that give no numbers to compare, or small"), "{silent}");
 }
 
 /// A comparison of nodes that are each within 0.03 and together are not.
@@ -282,7 +292,6 @@ fn not_finite(broken: Difference, word: &str, metric: &str, option: &str) {
     assert_eq!(report.metrics.iter().find(|it| it.name == metric).unwrap().value, 5.0);
 }
 
-/// tract's own comparison counts a node without a counterpart as one that passed.
 #[test]
 fn each_node_is_measured_or_said_not_to_be() {
     let unpaired = |at: usize| NodeDifference { name: format!("fused {at:02}"), ..NodeDifference::default() };
@@ -319,6 +328,7 @@ fn nodes_that_cannot_be_run_are_not_measured() {
     }
 }
 
+/// tract's own comparison counts a node without a counterpart as one that passed.
 #[test]
 fn nodes_without_counterparts_do_not_count_as_compared() {
     let unpaired =
@@ -328,6 +338,9 @@ fn nodes_without_counterparts_do_not_count_as_compared() {
         run(json!({}), NodeComparison { outputs: agreeing(), nodes: vec![unpaired("a"), unpaired("b")], ..parted() });
     let metric = |report: &Report, name: &str| report.metrics.iter().find(|it| it.name == name).unwrap().value;
     assert_eq!((metric(&report, "nodes"), metric(&report, "nodes_without_counterpart")), (2.0, 2.0));
+    let differ = report.metrics.iter().find(|it| it.name == "nodes_that_differ").unwrap();
+    assert!(differ.value.is_nan() && differ.n == 0, "{differ:?}");
+    assert_eq!(differ.unfit.as_deref(), Some("no node was compared"));
     assert_eq!(
         (&*report.gaps[0].what, &*report.gaps[0].why),
         ("nodes", "no node has a counterpart: only the outputs were compared")

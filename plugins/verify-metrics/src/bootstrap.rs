@@ -322,8 +322,10 @@ impl<'a> Rows<'a> {
     ) -> Result<Replicates> {
         let Intervals { method, replicates, seed } = settings.intervals;
         let left_out: Vec<[u64; BUCKETS]> = match method {
-            Method::Bootstrap => Vec::new(),
-            Method::Jackknife => self.rows.iter().map(|it| buckets(seed, it.0, it.2, host)).collect::<Result<_>>()?,
+            Method::Jackknife if !measures.is_empty() => {
+                self.rows.iter().map(|it| buckets(seed, it.0, it.2, host)).collect::<Result<_>>()?
+            }
+            _ => Vec::new(),
         };
         let n_replicates = match method {
             _ if measures.is_empty() => 0,

@@ -152,9 +152,16 @@ fn without_class(measure: Measure, layout: &Layout, slice: &Slice, rows: &Rows<'
     let class = match measure {
         Measure::RocAuc(Areas::Rest(class)) => class,
         Measure::Summed(Kind::Detection, SumMetric { of: SumOf::Class(class), .. }) => {
-            let has_object = rows.iter().any(|(words, _)| rows.sides(words, class, 0)[0] > 0.0);
+            // What a model gave may be unusable; the objects are the same beside each.
+            let mut models = 0..layout.models.len();
+            let has_object = models.any(|model| rows.iter().any(|(words, _)| rows.sides(words, class, model)[0] > 0.0));
             let name = &layout.sums.as_ref()?.classes[class];
-            return (!has_object).then(|| format!("none of its objects is of class `{name}`"));
+            let of = if rows.n() < slice.tally.all.n {
+                "the objects in the rows that are kept of it"
+            } else {
+                "its objects"
+            };
+            return (!has_object).then(|| format!("none of {of} is of class `{name}`"));
         }
         _ => return None,
     };

@@ -44,11 +44,15 @@ pub(crate) fn bounds(evaluation: &Evaluation<'_>, it: Trivial) -> Option<Bounds>
 /// Returns for each label which share of the rows has what fewer of them have of it.
 fn rare<'e>(evaluation: &'e Evaluation<'_>) -> impl Iterator<Item = f64> + 'e {
     let counts = &evaluation.tally().models[0].sums[multi_label::N_FIRST..];
-    let n = evaluation.tally().all.weight;
+    let all = evaluation.tally().all;
+    // Hits and misses are summed in another order than all rows, so that those that all have it may seem to be more or fewer. No more than
+    // the sums of that many rows are off by, and never what half a row of the mean weight is.
+    let rounding = (all.n as f64 * f64::EPSILON).min(0.5 / all.n as f64);
     (0..counts.len() / 3).map(move |it| {
         let Counts { hits, misses, .. } = Counts::of(counts, it);
-        let share = (hits + misses) / n;
-        share.min(1.0 - share)
+        let share = ((hits + misses) / all.weight).clamp(0.0, 1.0);
+        let rare = share.min(1.0 - share);
+        if rare > rounding { rare } else { 0.0 }
     })
 }
 

@@ -330,6 +330,39 @@ fn boxes_are_found_in_slices_and_in_classes_of_these() {
 }
 
 #[test]
+fn objects_that_a_model_gave_nothing_usable_for_are_there() {
+    let n = 60;
+    let objects = [0.0, 0.0, 10.0, 10.0, 0.0].repeat(n);
+    let found = [0.0, 0.0, 10.0, 9.0, 0.8, 0.0].repeat(n);
+    let broken: Vec<f64> = (0..6 * n).map(|it| if it / 6 % 3 == 0 { f64::INFINITY } else { found[it] }).collect();
+    let table = Table::default().with("objects", &[Use::Label], scored(&objects, 5));
+    let days: Vec<&str> = (0..n).map(|it| if it % 3 == 0 { "night" } else { "day" }).collect();
+    let table = table.candidate(&broken, 6).baseline(&found, 6).slice("light", &days);
+    let report = run(&json!({"task": "detection", "classes": ["cat"], "min_slice_size": 10}), &table);
+    let ap = |role| find(&report, role, "ap", &[("class", "cat"), ("slice", "light=night")]).unwrap();
+    let (candidate, baseline) = (ap(MetricRole::Candidate), ap(MetricRole::Baseline));
+    assert!(candidate.value.is_nan() && candidate.unfit.is_none(), "{candidate:?}");
+    assert!(baseline.value > 0.5 && baseline.unfit.is_none(), "{baseline:?}");
+}
+
+#[test]
+fn beyond_the_budget_a_slice_lacks_objects_in_its_kept_rows() {
+    let n = 200_000;
+    let noise = random(n, 3);
+    let objects: Vec<f64> = (0..n).flat_map(|it| [0.0, 0.0, 10.0, 10.0, f64::from(u8::from(it == 7))]).collect();
+    let found: Vec<f64> = noise.iter().flat_map(|it| [0.0, 0.0, 10.0, 10.0 - it, *it, 0.0]).collect();
+    let table = Table::default().with("objects", &[Use::Label], scored(&objects, 5)).candidate(&found, 6);
+    let options =
+        json!({"task": "detection", "classes": ["cat", "dog"], "metrics": ["ap"], "intervals": {"replicates": 0}});
+    let report = run(&options, &table.slice("light", &["day"].repeat(n)));
+    let of = |class: &str| find(&report, MetricRole::Candidate, "ap", &[("class", class), ("slice", "light=day")]);
+    let it = of("dog").unwrap();
+    let expected = "none of the objects in the rows that are kept of it is of class `dog`";
+    assert!(it.n < n as u64 && it.unfit.as_deref() == Some(expected), "{it:?}");
+    assert!(of("cat").unwrap().unfit.is_none());
+}
+
+#[test]
 fn objects_that_are_no_boxes_are_refused() {
     let options = json!({"task": "detection", "classes": ["a"]});
     let found = [0.0, 0.0, 10.0, 10.0, 0.9, 0.0];
@@ -566,6 +599,22 @@ fn label_sets_are_held_against_what_knows_how_frequent_they_are() {
     let heavy = report(&scores, Some([1.0, 1.0, 1.0, 3.0, 3.0, 1.0, 1.0]));
     near(&heavy, "subset_accuracy", (10.0 / 11.0 - 6.0 / 11.0) / (5.0 / 11.0));
     near(&heavy, "hamming_loss", 1.0 - 1.0 / (4.0 + 4.0 + 1.0));
+}
+
+#[test]
+fn one_set_of_labels_in_all_rows_leaves_no_skill_whatever_their_weights_sum_to() {
+    let labels = [1.0, 0.0, 0.0].repeat(7);
+    let weights: ArrayRef = Arc::new(Float64Array::from(vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]));
+    for wrong in 0..7 {
+        let mut scores = labels.clone();
+        scores[3 * wrong] = 0.0;
+        let table = Table::default().with("y", &[Use::Label], scored(&labels, 3)).candidate(&scores, 3);
+        let report = run(&json!({"task": "multi-label"}), &table.with("w", &[Use::Weight], Arc::clone(&weights)));
+        for metric in ["hamming_loss", "subset_accuracy"] {
+            let found = value(&report, "skill", &[("metric", metric)]);
+            assert!(found.is_nan(), "{metric}, row {wrong}: {found}");
+        }
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub struct Config {
     /// for that many, and then each value for ten standard deviations at most; `clipped_share` says how many were beyond. Where more than half of
     /// the first values are the same, the others say how far that is, by their own distances from it. Where the values lie beyond half of that
     /// after a change, or most were the same, they are the first values of a new scale. `cusum` sees their places among the first values, as
-    /// numbers of a normal distribution, so that no shape of theirs makes it report more. Errors, and what `ddm`, `eddm`, `hddm-a` and `hddm-w`
+    /// numbers of a normal distribution, so that neither their shape nor ties make it report more than normal ones do. Errors, and what `ddm`, `eddm`, `hddm-a` and `hddm-w`
     /// watch, stay as they are.
     pub standardize: bool,
     /// How many values that mean and standard deviation are taken from; more, as long as these are all the same. `cusum` takes as many again
@@ -322,6 +322,15 @@ mod tests {
         );
         check(json!({"detector": "cusum", "cusum": {"mean": 0}}), "/cusum/deviation", "`mean` alone");
         check(json!({"detector": "cusum", "standardize": false}), "/standardize", "cusum");
+        let slack = |slack: f64| json!({"detector": "cusum", "cusum": {"slack": slack}});
+        check(
+            slack(2.58),
+            "/cusum/slack",
+            "expected less than 2.58, which a value beyond all of the first 100 counts for",
+        );
+        assert!(serde_json::from_value::<Config>(slack(2.57)).unwrap().validated().is_ok());
+        let of_mean = json!({"detector": "cusum", "cusum": {"slack": 9, "mean": 0, "deviation": 1}});
+        assert!(serde_json::from_value::<Config>(of_mean).unwrap().validated().is_ok());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use modelwatch_stats::online::{
 };
 use serde::Deserialize;
 
-use crate::config::Config;
+use crate::{config::Config, ranks, scale::Scale};
 
 pub use self::options::{
     AdwinOptions, CusumOptions, DdmOptions, EddmOptions, HddmAOptions, HddmWOptions, KswinOptions, PageHinkleyOptions,
@@ -181,16 +181,19 @@ impl Config {
             }
             DetectorName::PageHinkley => page_hinkley(self.page_hinkley.unwrap_or_default())?,
             DetectorName::Kswin => kswin(self.kswin.unwrap_or_default())?,
-            DetectorName::Cusum => cusum(self.cusum.unwrap_or_default(), self.standardize)?,
+            DetectorName::Cusum => cusum(self.cusum.unwrap_or_default(), self)?,
         })
     }
 }
 
 impl Settings {
-    /// Returns a detector that saw nothing yet.
-    pub(crate) fn start(&self) -> Running {
+    /// Returns a detector that saw nothing yet, of values in that scale where they have one.
+    pub(crate) fn start(&self, scale: Option<&Scale>) -> Running {
         match *self {
-            Self::Adwin(it) => Running::Adwin(Adwin::new(it)),
+            // Its bound is that of values which do not reach far.
+            Self::Adwin(it) => {
+                Running::Adwin(Adwin::new(AdwinSettings { reach: scale.map_or(it.reach, Scale::reach), ..it }))
+            }
             Self::Ddm(it) => Running::Ddm(Ddm::new(it)),
             Self::Eddm(it) => Running::Eddm(Eddm::new(it)),
             Self::HddmA(it) => Running::HddmA(HddmA::new(it.drift_confidence, it.warning_confidence)),
@@ -245,6 +248,7 @@ fn adwin(it: AdwinOptions) -> Result<Settings> {
         max_buckets: it.max_buckets as usize,
         min_window_length: it.min_window_length,
         grace_period: it.grace_period,
+        ..AdwinSettings::PAPER
     }))
 }
 
@@ -282,7 +286,7 @@ fn kswin(it: KswinOptions) -> Result<Settings> {
     Ok(Settings::Kswin(it))
 }
 
-fn cusum(it: CusumOptions, standardize: bool) -> Result<Settings> {
+fn cusum(it: CusumOptions, config: &Config) -> Result<Settings> {
     require("/cusum/slack", it.slack >= 0.0 && it.slack.is_finite(), "a number from 0 on")?;
     require("/cusum/threshold", it.threshold > 0.0 && it.threshold.is_finite(), "a number above 0")?;
     match (it.mean, it.deviation) {
@@ -290,11 +294,19 @@ fn cusum(it: CusumOptions, standardize: bool) -> Result<Settings> {
             require("/cusum/mean", mean.is_finite(), "a number")?;
             require("/cusum/deviation", deviation > 0.0 && deviation.is_finite(), "a number above 0")?;
         }
-        (None, None) if !standardize => {
+        (None, None) if !config.standardize => {
             return Err(Error::config("/standardize", "`cusum` needs to know the usual mean and standard deviation")
                 .with_help("give both in `cusum`, or leave `standardize` out to take them from the first values"));
         }
-        (None, None) => {}
+        (None, None) => {
+            let (n, most) = (config.warm_up, ranks::most(config.warm_up as f64));
+            if it.slack >= most {
+                let message =
+                    format!("expected less than {most:.2}, which a value beyond all of the first {n} counts for");
+                return Err(Error::config("/cusum/slack", message)
+                    .with_help("lower it, raise `warm_up`, or give `mean` and `deviation`"));
+            }
+        }
         (Some(_), None) => return Err(half("/cusum/deviation", "mean")),
         (None, Some(_)) => return Err(half("/cusum/mean", "deviation")),
     }

@@ -15,7 +15,7 @@ use crate::{
     track::{Rules, Track},
 };
 
-const STATE_VERSION: u8 = 6;
+const STATE_VERSION: u8 = 7;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {

@@ -62,6 +62,11 @@ impl Scale {
         self.apply(mean).abs() > self.most / 2.0
     }
 
+    /// Returns how much farther values reach than where none counts for more than [`MOST`].
+    pub(crate) fn reach(&self) -> f64 {
+        self.most / MOST
+    }
+
     pub(crate) fn write(&self, writer: &mut Writer) {
         [self.mean, self.deviation, self.most].into_iter().for_each(|it| writer.f64(it));
     }

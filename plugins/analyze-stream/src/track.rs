@@ -37,6 +37,16 @@ pub(crate) struct Rules {
     pub(crate) settings: Settings,
 }
 
+impl Rules {
+    /// Returns the slack of a detector that sees the places of values; none of others.
+    fn slack_of_ranks(&self) -> Option<f64> {
+        match self.settings {
+            Settings::Cusum(it) => it.mean.is_none().then_some(it.slack),
+            _ => None,
+        }
+    }
+}
+
 /// What is known of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
@@ -83,7 +93,7 @@ impl Track {
     pub(crate) fn new(rules: &Rules, key: &Key) -> Self {
         let is_standardized = match rules.settings {
             // Without a mean of its own, it needs one whatever it watches.
-            Settings::Cusum(it) => it.mean.is_none(),
+            Settings::Cusum(_) => rules.slack_of_ranks().is_some(),
             _ => {
                 let is_any = rules.config.detector.domain() == Domain::Any;
                 rules.config.standardize && is_any && key.subject != Subject::Errors
@@ -96,7 +106,7 @@ impl Track {
             n_ones: 0,
             misfit: None,
             scaling: if is_standardized { Scaling::WarmUp(WarmUp::default(), None) } else { Scaling::Raw },
-            detector: rules.settings.start(),
+            detector: rules.settings.start(None),
             n_seen: 0,
             n_warnings: 0,
             n_clipped: 0,
@@ -151,12 +161,15 @@ impl Track {
     fn end_warm_up(&mut self, rules: &Rules) {
         let Scaling::WarmUp(first, before) = &mut self.scaling else { return };
         let (first, before) = (std::mem::take(first), *before);
-        let ranks = matches!(rules.settings, Settings::Cusum(_)).then(|| first.ranks());
+        let ranks = rules.slack_of_ranks().map(|it| first.ranks(it));
         // What was found before stands, whatever comes later.
         self.scaling = match (first.scale(), before) {
             (Ok(it), _) | (Err(_), Some(it)) => Scaling::Known(it, ranks),
             (Err(_), None) => Scaling::TooGreat,
         };
+        if let Scaling::Known(scale, _) = &self.scaling {
+            self.detector = rules.settings.start(Some(scale));
+        }
         for (value, mark) in first.values() {
             // One of them may be a change, from which on the others wait again.
             self.feed(rules, value, mark.row, || mark);
@@ -196,7 +209,7 @@ impl Track {
         let needs_mean = matches!(rules.settings, Settings::Cusum(_));
         if needs_mean || scale.is_of_few() || scale.is_at_end(self.history.clipped_mean()) {
             self.scaling = Scaling::WarmUp(WarmUp::default(), Some(scale));
-            self.detector = rules.settings.start();
+            self.detector = rules.settings.start(None);
         }
     }
 
@@ -309,19 +322,23 @@ impl Track {
         }
         let [n, n_missing, n_infinite, n_ones, n_seen, n_warnings, n_changes, last_found, n_clipped] = counts;
         let misfit = Some(reader.f64()?).filter(|it| !it.is_nan());
+        let slack = rules.slack_of_ranks();
+        let no_such = || damaged("a stream has no such scale");
         let scaling = match reader.u8()? {
             0 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?, None),
-            1 => Scaling::Known(Scale::read(reader)?, None),
+            1 if slack.is_none() => Scaling::Known(Scale::read(reader)?, None),
             2 => Scaling::TooGreat,
             3 => Scaling::Raw,
             4 => Scaling::WarmUp(WarmUp::read(reader, rules.config.warm_up, n)?, Some(Scale::read(reader)?)),
             5 => {
+                let slack = slack.ok_or_else(no_such)?;
                 let scale = Scale::read(reader)?;
-                Scaling::Known(scale, Some(Ranks::read(reader, rules.config.warm_up, n)?))
+                Scaling::Known(scale, Some(Ranks::read(reader, [rules.config.warm_up, n], slack)?))
             }
-            _ => return Err(damaged("a stream has no such scale")),
+            _ => return Err(no_such()),
         };
-        let mut detector = rules.settings.start();
+        let scale = if let Scaling::Known(it, _) = &scaling { Some(it) } else { None };
+        let mut detector = rules.settings.start(scale);
         detector.get_mut().restore(reader.bytes()?).map_err(damaged)?;
         let changes = [Change::None, Change::Warning, Change::Drift];
         let last = changes.get(usize::from(reader.u8()?)).ok_or_else(|| damaged("a detector said something else"))?;
@@ -372,5 +389,32 @@ impl Mark {
         let row = reader.u64()?;
         let mut text = || if reader.flag()? { reader.text().map(|it| Some(it.to_owned())) } else { Ok(None) };
         Ok(Self { row, time: text()?, id: text()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rules(config: Value) -> Rules {
+        let config: Config = serde_json::from_value(config).unwrap();
+        Rules { settings: config.detector_settings().unwrap(), config }
+    }
+
+    #[test]
+    fn a_scale_of_another_detector_is_refused() {
+        let [adwin, cusum] = ["adwin", "cusum"].map(|it| rules(json!({"detector": it})));
+        let key = Key { subject: Subject::Column, name: "x".to_owned(), slice: None };
+        for (of, other) in [(&adwin, &cusum), (&cusum, &adwin)] {
+            let mut track = Track::new(of, &key);
+            (0..150u64).for_each(|it| track.push(of, (it % 7) as f64, it, Mark::default));
+            let mut writer = Writer::default();
+            track.write(&mut writer);
+            assert!(Track::read(of, &mut Reader(&writer.0)).is_ok());
+            let error = Track::read(other, &mut Reader(&writer.0)).unwrap_err();
+            assert!(error.to_string().contains("a stream has no such scale"), "{error}");
+        }
     }
 }

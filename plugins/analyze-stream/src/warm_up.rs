@@ -45,9 +45,9 @@ impl WarmUp {
         Scale::of(&self.points())
     }
 
-    /// Returns the places of the values.
-    pub(crate) fn ranks(&self) -> Ranks {
-        Ranks::of(&self.points())
+    /// Returns the places of the values, for sums of what is beyond that slack.
+    pub(crate) fn ranks(&self, slack: f64) -> Ranks {
+        Ranks::of(&self.points(), slack)
     }
 
     /// Returns the values in ascending order.

@@ -17,11 +17,14 @@ pub struct AdwinSettings {
     pub min_window_length: u64,
     /// With as many values or fewer, no cut is tried.
     pub grace_period: u64,
+    /// By how much the second term of the bound is multiplied: by more than 1 where values reach farther than it is made for.
+    pub reach: f64,
 }
 
 impl AdwinSettings {
     /// The defaults of MOA and river.
-    pub const PAPER: Self = Self { delta: 0.002, clock: 32, max_buckets: 5, min_window_length: 5, grace_period: 10 };
+    pub const PAPER: Self =
+        Self { delta: 0.002, clock: 32, max_buckets: 5, min_window_length: 5, grace_period: 10, reach: 1.0 };
 }
 
 /// Adaptive windowing (Bifet & Gavaldà 2007): an exponential histogram of the values since the last change, cut where
@@ -147,7 +150,7 @@ impl Adwin {
         let least = self.settings.min_window_length as f64;
         let inverse = 1.0 / (old - least + 1.0) + 1.0 / (new - least + 1.0);
         let variance = self.window.squares / self.window.n;
-        (2.0 * inverse * variance * ln).sqrt() + 2.0 / 3.0 * ln * inverse
+        (2.0 * inverse * variance * ln).sqrt() + 2.0 / 3.0 * ln * inverse * self.settings.reach
     }
 
     fn drop_oldest(&mut self) {
@@ -218,6 +221,15 @@ impl Detector for Adwin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_reach_farther_are_held_to_a_wider_bound() {
+        let found = |reach: f64| {
+            let mut adwin = Adwin::new(AdwinSettings { reach, ..AdwinSettings::PAPER });
+            (0..6400u32).filter(|it| adwin.update(if *it == 6397 { 100.0 } else { 0.0 }) == Change::Drift).count()
+        };
+        assert!(found(1.0) > 0 && found(15.0) == 0);
+    }
 
     #[test]
     fn the_window_shrinks_to_what_came_after_the_change_and_memory_stays_small() {

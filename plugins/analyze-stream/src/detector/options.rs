@@ -105,7 +105,8 @@ pub struct CusumOptions {
     pub mean: Option<f64>,
     /// The standard deviation where nothing has changed; without it as the mean.
     pub deviation: Option<f64>,
-    /// How many standard deviations of a shift are ignored; half of the shift that should be found.
+    /// How many standard deviations of a shift are ignored; half of the shift that should be found. Without a mean, it is less than what a
+    /// value beyond all of the first ones counts for, 2.58 for `warm_up = 100`.
     pub slack: f64,
     /// From how many standard deviations on a sum is a change.
     pub threshold: f64,
@@ -113,7 +114,7 @@ pub struct CusumOptions {
 
 impl Default for AdwinOptions {
     fn default() -> Self {
-        let AdwinSettings { delta, clock, max_buckets, min_window_length, grace_period } = AdwinSettings::PAPER;
+        let AdwinSettings { delta, clock, max_buckets, min_window_length, grace_period, .. } = AdwinSettings::PAPER;
         Self { delta, clock, max_buckets: max_buckets as u64, min_window_length, grace_period }
     }
 }

@@ -442,11 +442,16 @@ impl Ruler<'_> {
     /// Returns what is usual of a metric, given what labels gave in chunks, and in all of the reference that differ as these do.
     fn usual(&self, metric: Metric, chunks: &[Gave], reference: &[Gave]) -> Usual {
         let has_few = self.slice.is_some() || self.window != Window::Fixed;
-        let error = |size: f64| match &self.slice {
+        let error = |size: f64| self.error_of_reference(metric, size);
+        Usual::of(self.config, Of { metric, has_few, reference, budget: self.budget }, chunks, error)
+    }
+
+    /// Returns the standard error of a metric over rows of the reference, of the slice where the rows are one, that are worth `size`.
+    fn error_of_reference(&self, metric: Metric, size: f64) -> f64 {
+        match &self.slice {
             None => self.estimator.error(metric, size),
             Some(it) => self.error(metric, &it.labeled, size),
-        };
-        Usual::of(self.config, Of { metric, has_few, reference, budget: self.budget }, chunks, error)
+        }
     }
 
     /// Returns whether what labels gave is no accident of an estimate with that standard error, of rows that are worth `size`.
@@ -494,7 +499,7 @@ impl Samples {
         let labeled_error = ruler.error(metric, alike, labeled_size);
         // Rows that are harder than the reference vary more than it does.
         let realized_error = labeled_error.max(alike.error(metric, config, labeled_size).unwrap_or(0.0));
-        let learned_error = ruler.error(metric, &self.expected, ruler.learned_size);
+        let learned_error = ruler.error_of_reference(metric, ruler.learned_size);
         let difference_error = realized_error.max(error).hypot(learned_error);
         let (value, realized) = (self.expected.value(metric, config), self.labeled.value(metric, config));
         let compared = alike.value(metric, config);

@@ -895,6 +895,24 @@ fn labels_refute_an_estimate_also_where_some_rows_have_no_such_error() {
 }
 
 #[test]
+fn what_few_rows_of_the_reference_taught_refutes_no_estimate() {
+    // All but one in 40 rows of the reference have a label of 0, and no current row has.
+    let reference = |seed: u64| {
+        let rows = with_zeros(seed, 1.0, 7000);
+        let kept = |it: &ArrayRef| -> Vec<f64> { it.as_primitive::<Float64Type>().values().to_vec() };
+        let [predicted, labels] = [0, 1].map(|it| kept(rows.column(it)));
+        let labels = labels.iter().enumerate().map(|(row, it)| if row % 40 == 1 { *it } else { 0.0 });
+        batch(vec![("predicted", Use::Feature, numbers(predicted)), ("label", Use::Label, numbers(labels))])
+    };
+    let mut config = regression();
+    config["metrics"] = json!(["mape"]);
+    for seed in 1..13 {
+        let report = run(&config, &reference(seed), &with_zeros(100 + seed, 1.0, 7000));
+        assert!(codes(&report).iter().all(|it| it.0 != "MW-P005"), "{seed}: {:?}", codes(&report));
+    }
+}
+
+#[test]
 fn the_suite_is_kept() {
     let registry = estimate_performance::registry();
     let codes = registry.manifest().codes(Kind::Analyzer, "performance");

@@ -98,6 +98,14 @@ impl<'a> Estimator<'a> {
         }
     }
 
+    /// Returns, by column, how many of the rows have a name of which the reference says nothing; none for a classifier.
+    pub(crate) fn unknown(&self, rows: &Rows) -> BTreeMap<String, u64> {
+        match self {
+            Self::Classifier(_) => BTreeMap::new(),
+            Self::Regressor(it) => it.unknown(rows),
+        }
+    }
+
     /// Returns how each class was calibrated; none for a regression.
     pub(crate) fn into_calibrations(self) -> Vec<ClassCalibration> {
         match self {

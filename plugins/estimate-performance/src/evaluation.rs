@@ -40,6 +40,8 @@ pub(crate) struct Evaluation {
     pub(crate) strange: Strange,
     /// By column, how many labeled rows of the reference have a name that too few have.
     pub(crate) rare: BTreeMap<String, u64>,
+    /// By column, how many current rows have a name that no row of the reference has.
+    pub(crate) unknown: BTreeMap<String, u64>,
     /// How many rows of the reference something was learned from.
     pub(crate) n_learned: u64,
     /// How many standard errors labels may be from an estimate.
@@ -234,14 +236,25 @@ pub(crate) fn evaluate(
     let all = sides.part(&before, &now, None)?;
     let slices = if config.slices.is_empty() { Vec::new() } else { sides.slices(reference, current)? };
     let factor = sides.budget.factor;
-    let rare = estimator.rare();
+    let (rare, unknown) = (estimator.rare(), estimator.unknown(current));
     let calibrations = estimator.into_calibrations();
     let classes = calibrations.iter().map(|it| it.class.clone()).collect();
     let confusion = confusion(config, classes, &known, &judged.expected(&now), &judged.labeled(&now));
     let size = |it: &Rows| it.is_weighted().then(|| it.weights.0.iter().copied().collect::<Mass>().size());
     let effective_rows = [(Role::Reference, size(reference)), (Role::Current, size(current))].into();
     let (strange, n_learned) = (judged.strange(), known.n_rows());
-    Ok(Ok(Evaluation { calibrations, all, confusion, effective_rows, slices, strange, rare, n_learned, factor }))
+    Ok(Ok(Evaluation {
+        calibrations,
+        all,
+        confusion,
+        effective_rows,
+        slices,
+        strange,
+        rare,
+        unknown,
+        n_learned,
+        factor,
+    }))
 }
 
 /// Returns how far the run may be from what is usual, given how many chunks there are.

@@ -60,6 +60,7 @@ mod rows;
 
 mod classifier;
 mod confusion;
+mod encoding;
 mod estimator;
 mod regressor;
 

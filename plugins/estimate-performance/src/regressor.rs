@@ -11,16 +11,14 @@ use modelwatch_stats::{
 
 use crate::{
     config::Config,
+    encoding::Encoding,
     estimator::Strange,
     metric::Metric,
-    rows::{Feature, Names, Rows},
+    rows::{Feature, Rows},
 };
 
 /// Deeper trees than usual, as errors are where several features meet.
 const TREES: BoostingOptions = BoostingOptions { max_depth: 5, ..BoostingOptions::SHALLOW };
-
-/// The least labeled rows of the reference with a name for their errors to stand for others: of fewer, as of ids, each would be told its own.
-pub(crate) const MIN_NAMED: u64 = 20;
 
 /// What is learned of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +77,7 @@ struct Learned {
 enum Source {
     Prediction,
     Numbers(String),
-    /// Each name stands for the mean absolute error of the reference rows that have it, and of which there are enough.
-    Names(String, BTreeMap<String, f64>),
+    Names(String, Encoding),
 }
 
 /// Rows with the errors that they have, or are expected to have.
@@ -139,8 +136,12 @@ impl Regressor {
     /// # Errors
     /// When nothing can be learned from them.
     pub(crate) fn fit(config: &Config, reference: &Rows) -> Result<(Self, Predicted), String> {
-        let (columns, rare) = sources(reference);
-        let values = columns.iter().map(|it| it.values(reference)).collect::<Vec<_>>();
+        let (columns, values): (Vec<_>, Vec<_>) = sources(reference).into_iter().unzip();
+        let rare = columns.iter().filter_map(|it| match it {
+            Source::Names(name, of) => (of.n_rare > 0).then(|| (name.clone(), of.n_rare)),
+            _ => None,
+        });
+        let rare = rare.collect();
         let mut res = Self { errors: BTreeMap::new(), columns, rare };
         let weights = reference.weights();
         let labeled = (0..reference.len()).filter(|it| is_labeled(reference, *it)).map(|it| weights[it]).collect();
@@ -166,6 +167,18 @@ impl Regressor {
         }
         let judged = res.realized(reference);
         Ok((res, judged))
+    }
+
+    /// Returns, by column, how many rows have a name of which the reference says nothing.
+    pub(crate) fn unknown(&self, rows: &Rows) -> BTreeMap<String, u64> {
+        let unknown = self.columns.iter().filter_map(|it| match it {
+            Source::Names(name, encoding) => match rows.features.get(name)? {
+                Feature::Names(names) => Some((name.clone(), encoding.n_unknown(names))),
+                Feature::Numbers(_) => None,
+            },
+            _ => None,
+        });
+        unknown.filter(|it| it.1 > 0).collect()
     }
 
     /// Returns what errors rows have, and are expected to have.
@@ -300,35 +313,20 @@ impl Sample {
     }
 }
 
-/// Returns the columns that the trees see: the prediction, and the features of the reference; by column, how many of its labeled rows have a
-/// name that too few have.
-fn sources(reference: &Rows) -> (Vec<Source>, BTreeMap<String, u64>) {
-    let (mut res, mut rare) = (vec![Source::Prediction], BTreeMap::new());
-    for (name, feature) in &reference.features {
-        res.push(match feature {
-            Feature::Numbers(_) => Source::Numbers(name.clone()),
-            Feature::Names(Names { names, codes }) => {
-                let (means, n_rare) = encoding(reference, names, codes);
-                rare.extend((n_rare > 0).then(|| (name.clone(), n_rare)));
-                Source::Names(name.clone(), means)
-            }
-        });
-    }
-    (res, rare)
-}
-
-/// Returns the mean absolute error of the rows of each name, and how many rows have one of which there are too few.
-fn encoding(reference: &Rows, names: &[String], codes: &[u32]) -> (BTreeMap<String, f64>, u64) {
-    let weights = reference.weights();
-    let mut sums = vec![(0.0, 0.0, 0u64); names.len()];
-    for (row, code) in codes.iter().enumerate() {
-        if let (Some(sum), Some(error)) = (sums.get_mut(*code as usize), error(Target::Absolute, reference, row)) {
-            *sum = (sum.0 + weights[row] * error, sum.1 + weights[row], sum.2 + 1);
+/// Returns the columns that the trees see, each with its values for them to learn from: the prediction, and the features of the reference.
+fn sources(reference: &Rows) -> Vec<(Source, Vec<f64>)> {
+    let alone = |it: Source| {
+        let values = it.values(reference);
+        (it, values)
+    };
+    let features = reference.features.iter().map(|(name, feature)| match feature {
+        Feature::Numbers(_) => alone(Source::Numbers(name.clone())),
+        Feature::Names(names) => {
+            let (encoding, values) = Encoding::of(reference, names);
+            (Source::Names(name.clone(), encoding), values)
         }
-    }
-    let n_rare = sums.iter().map(|it| it.2).filter(|it| *it < MIN_NAMED).sum();
-    let known = names.iter().zip(sums).filter(|it| it.1.2 >= MIN_NAMED && it.1.1 > 0.0);
-    (known.map(|(name, (sum, weight, _))| (name.clone(), sum / weight)).collect(), n_rare)
+    });
+    std::iter::once(alone(Source::Prediction)).chain(features).collect()
 }
 
 impl Source {
@@ -340,12 +338,8 @@ impl Source {
                 Some(Feature::Numbers(it)) => Some(it.0.clone()),
                 _ => None,
             },
-            Self::Names(name, means) => match rows.features.get(name) {
-                Some(Feature::Names(Names { names, codes })) => {
-                    let means: Vec<f64> = names.iter().map(|it| means.get(it).copied().unwrap_or(f64::NAN)).collect();
-                    let value = |it: &u32| means.get(*it as usize).copied().unwrap_or(f64::NAN);
-                    Some(codes.iter().map(value).collect())
-                }
+            Self::Names(name, encoding) => match rows.features.get(name) {
+                Some(Feature::Names(it)) => Some(encoding.values(it)),
                 _ => None,
             },
         };
@@ -355,6 +349,11 @@ impl Source {
 
 fn prediction(rows: &Rows, row: usize) -> f64 {
     rows.scores.first().map_or(f64::NAN, |it| it.0[row])
+}
+
+/// Returns the absolute error of a row; none without a label and a prediction.
+pub(crate) fn absolute_error(rows: &Rows, row: usize) -> Option<f64> {
+    error(Target::Absolute, rows, row)
 }
 
 fn error(target: Target, rows: &Rows, row: usize) -> Option<f64> {

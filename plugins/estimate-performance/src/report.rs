@@ -9,8 +9,8 @@ use modelwatch_sdk::{
 use crate::{
     config::Config,
     confusion::MAX_CLASSES,
+    encoding::MIN_NAMED,
     evaluation::{Evaluation, Part},
-    regressor::MIN_NAMED,
     report_figures::figures,
     report_findings::findings,
     report_metrics::metrics,
@@ -97,8 +97,15 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
     }
     for (name, n) in &evaluation.rare {
         let why = format!(
-            "{n} of {} labeled reference rows have a value that fewer than {MIN_NAMED} have, which says nothing of the errors of others and counts as missing",
+            "{n} of {} labeled reference rows have a value that fewer than {MIN_NAMED} have, which says nothing of the errors of others and stands for their mean",
             evaluation.n_learned
+        );
+        res.push(Gap::new(format!("column `{name}`, in part"), why));
+    }
+    for (name, n) in &evaluation.unknown {
+        let why = format!(
+            "{n} of {} current rows have a value that no reference row has, and which stands for the mean error of all of these",
+            current.len()
         );
         res.push(Gap::new(format!("column `{name}`, in part"), why));
     }

@@ -87,6 +87,8 @@ const WITHOUT: &[(&str, &str, usize)] = &[
     ("", "skill[metric=brier]", usize::MAX),
     ("", "skill[metric=log_loss]", usize::MAX),
     ("", "skill[metric=mae]", usize::MAX),
+    ("multi-label", "skill[metric=hamming_loss]", usize::MAX),
+    ("multi-label", "skill[metric=subset_accuracy]", usize::MAX),
     // No closed form with weights.
     ("binary with weights", "skill[metric=accuracy]", usize::MAX),
     ("binary with weights", "roc_auc[slice", usize::MAX),

@@ -100,7 +100,7 @@ fn names_the_system(pickle: &[u8]) -> bool {
 /// The same of a name that may be written in any way.
 fn reaches_the_system(module: &str, name: &str) -> bool {
     let is_below = |it: &&str| module.strip_prefix(*it).is_some_and(|it| it.is_empty() || it.starts_with('.'));
-    SYSTEM.iter().any(|it| is_below(&it)) || (BUILTINS.contains(&module) && EXECUTE.contains(&name))
+    SYSTEM.iter().any(is_below) || (BUILTINS.contains(&module) && EXECUTE.contains(&name))
 }
 
 /// Returns whether it is a whole text in a pickle: behind its length, or on a line.

@@ -4,15 +4,13 @@
 mod common;
 
 use common::{
-    Npy, assert_close, batch, numbers,
+    Npy, assert_close,
     proto::{
-        float, float_tensor, floats, int, ints, model, node, numbers_tensor, strings, tensor_attribute, text, value,
+        float, float_tensor, floats, graph, int, ints, model, node, numbers_tensor, strings, tensor_attribute, text,
     },
-    threads,
 };
-use modelwatch_infer::{InferError, Model};
-use prost::Message;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use modelwatch_infer::InferError;
+use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 const ML: &str = "ai.onnx.ml";
 
@@ -24,23 +22,12 @@ fn answer(
     constants: Vec<TensorProto>,
     x: &[f64],
 ) -> Result<Vec<f64>, InferError> {
-    let graph = GraphProto {
-        node: nodes,
-        initializer: constants,
-        input: vec![value("x", dims)],
-        output: vec![value("y", &[])],
-        ..Default::default()
-    };
-    let mut proto = model(version, graph);
+    let mut proto = model(version, graph(dims, nodes, constants));
     proto.opset_import[1].version = 5;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model");
-    std::fs::write(&path, proto.encode_to_vec()).unwrap();
     let row: Vec<usize> = dims[1..].iter().map(|it| usize::try_from(*it).unwrap()).collect();
     let n_rows = x.len() / row.iter().product::<usize>();
     let x = Npy { shape: [&[n_rows], &*row].concat(), values: x.to_vec() };
-    let outputs = Model::load(&path)?.run(&batch(&[("x", &x)]), threads(1))?;
-    Ok(numbers(outputs.column(0)))
+    common::answer(&proto, &x)
 }
 
 fn refusal(dims: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>, x: &[f64]) -> String {

@@ -4,12 +4,10 @@
 mod common;
 
 use common::{
-    Npy, assert_within, numbers,
-    proto::{float, float_tensor, floats, int, ints, model, node, text, value},
+    Npy, assert_within,
+    proto::{float, float_tensor, floats, graph, int, ints, model, node, text},
 };
-use modelwatch_infer::Model;
-use prost::Message;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, NodeProto, OperatorSetIdProto, TensorProto};
 
 const MICROSOFT: &str = "com.microsoft";
 
@@ -25,20 +23,9 @@ fn integers(name: &str, data_type: i32, dims: &[i64], values: &[i32]) -> TensorP
 
 /// Returns what nodes make of `x`, of rows with these dimensions.
 fn answer(dims: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>, x: &Npy) -> Result<Vec<f64>, String> {
-    let graph = GraphProto {
-        node: nodes,
-        initializer: constants,
-        input: vec![value("x", &[&[-1], dims].concat())],
-        output: vec![value("y", &[])],
-        ..Default::default()
-    };
-    let mut proto = model(17, graph);
+    let mut proto = model(17, graph(&[&[-1], dims].concat(), nodes, constants));
     proto.opset_import.push(OperatorSetIdProto { domain: MICROSOFT.to_owned(), version: 1 });
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model");
-    std::fs::write(&path, proto.encode_to_vec()).unwrap();
-    let model = Model::load(&path).map_err(|it| it.to_string())?;
-    Ok(numbers(common::run(&model, &[x]).column(0)))
+    common::answer(&proto, x).map_err(|it| it.to_string())
 }
 
 fn of(

@@ -4,12 +4,10 @@
 mod common;
 
 use common::{
-    Npy, assert_close, batch, numbers,
-    proto::{float_tensor, graph_attribute, int, ints, model, node, numbers_tensor, value},
-    threads,
+    Npy, assert_close,
+    proto::{float_tensor, graph, graph_attribute, int, ints, model, node, numbers_tensor, value},
 };
-use modelwatch_infer::{InferError, Model};
-use prost::Message;
+use modelwatch_infer::InferError;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 /// Returns what nodes make of `x`, whose dimensions are these (-1 is the batch), in this version of ONNX.
@@ -20,18 +18,7 @@ fn answer(
     constants: Vec<TensorProto>,
     x: &Npy,
 ) -> Result<Vec<f64>, InferError> {
-    let graph = GraphProto {
-        node: nodes,
-        initializer: constants,
-        input: vec![value("x", dims)],
-        output: vec![value("y", &[])],
-        ..Default::default()
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model");
-    std::fs::write(&path, model(version, graph).encode_to_vec()).unwrap();
-    let outputs = Model::load(&path)?.run(&batch(&[("x", x)]), threads(1))?;
-    Ok(numbers(outputs.column(0)))
+    common::answer(&model(version, graph(dims, nodes, constants)), x)
 }
 
 fn op(op_type: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) -> NodeProto {

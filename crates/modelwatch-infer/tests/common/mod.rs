@@ -21,7 +21,9 @@ use arrow_array::{
     Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, cast::AsArray, types::*,
 };
 use arrow_schema::{DataType, Field, Schema};
-use modelwatch_infer::Model;
+use modelwatch_infer::{InferError, Model};
+use prost::Message;
+use tract_onnx::pb::ModelProto;
 
 /// One array of an `.npz`.
 #[derive(Clone, Debug)]
@@ -107,6 +109,15 @@ pub(crate) fn run(model: &Model, inputs: &[&Npy]) -> RecordBatch {
     let names: Vec<String> = model.info().inputs.iter().map(|it| it.name.clone()).collect();
     let columns: Vec<_> = names.iter().map(String::as_str).zip(inputs.iter().copied()).collect();
     model.run(&batch(&columns), threads(1)).unwrap()
+}
+
+/// Returns the first output of an ONNX model that takes `x`.
+pub(crate) fn answer(model: &ModelProto, x: &Npy) -> Result<Vec<f64>, InferError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    std::fs::write(&path, model.encode_to_vec()).unwrap();
+    let outputs = Model::load(&path)?.run(&batch(&[("x", x)]), threads(1))?;
+    Ok(numbers(outputs.column(0)))
 }
 
 /// Fails unless all numbers agree within 1e-5 relative + 1e-6, NaN with NaN.

@@ -76,6 +76,17 @@ pub(crate) fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: name.to_string(), r#type, ..Default::default() }
 }
 
+/// A graph that makes `y` of `x`, whose dimensions are these (-1 is the batch).
+pub(crate) fn graph(dims: &[i64], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> GraphProto {
+    GraphProto {
+        node: nodes,
+        initializer: constants,
+        input: vec![value("x", dims)],
+        output: vec![value("y", &[])],
+        ..Default::default()
+    }
+}
+
 /// Returns a model of a graph, with operators of this version.
 pub(crate) fn model(version: i64, graph: GraphProto) -> ModelProto {
     let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.to_string(), version };

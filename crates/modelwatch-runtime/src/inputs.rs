@@ -92,13 +92,15 @@ impl InputMap {
     /// would take them for each other. Those that are listed have the order of the list.
     pub(crate) fn disorder(
         &self,
-        role: ModelRole,
         columns: &Columns,
         current: &Dataset,
         reference: &Dataset,
     ) -> Option<(String, String)> {
         self.inputs.iter().find_map(|(input, found)| {
-            let there = self.columns_in(reference.schema(), role, columns, input)?;
+            let there = match columns.inputs.get(input) {
+                Some(patterns) => matching(patterns, columns, reference.schema()).ok()?,
+                None => reference.schema().fields().iter().map(|it| it.name().clone()).collect(),
+            };
             let wanted: BTreeSet<&String> = found.iter().collect();
             let there: Vec<String> = there.into_iter().filter(|it| wanted.contains(it)).collect();
             if there.len() != found.len() {
@@ -106,25 +108,12 @@ impl InputMap {
             }
             let (here, there) = found.iter().zip(&there).find(|(here, there)| here != there)?;
             let [file, other] = [current, reference].map(|it| it.files()[0].display().to_string());
-            let (kind, table) = if self.is_recorded { ("output", "predictions") } else { ("input", "inputs") };
             let why = format!(
-                "`{file}` has the column `{here}` where `{other}` has `{there}`, and the model's {kind} `{input}` takes its columns in the \
-                 order of the file; list them in the model's order in `[data.columns] {table}`"
+                "`{file}` has the column `{here}` where `{other}` has `{there}`, and the model's input `{input}` takes its columns in the \
+                 order of the file; list them in the model's order in `[data.columns] inputs`"
             );
             Some((input.clone(), why))
         })
-    }
-
-    /// Returns the columns of other data that may make an input, in their order there.
-    fn columns_in(&self, schema: &Schema, role: ModelRole, columns: &Columns, input: &str) -> Option<Vec<String>> {
-        if self.is_recorded {
-            let recorded = Self::recorded(role, columns, schema).ok()?;
-            return recorded.inputs.into_iter().find(|it| it.0 == input).map(|it| it.1);
-        }
-        match columns.inputs.get(input) {
-            Some(patterns) => matching(patterns, schema, candidates(columns, schema)).ok(),
-            None => Some(schema.fields().iter().map(|it| it.name().clone()).collect()),
-        }
     }
 
     /// Returns an error of a run of the model on the data with the columns that make the input which it is about, and with the place of a
@@ -173,17 +162,16 @@ impl InputMap {
     }
 }
 
+/// Where the pipeline names the recorded outputs of each model.
+pub(crate) const RECORDED: [(ModelRole, &str); 2] =
+    [(ModelRole::Candidate, Columns::PREDICTIONS), (ModelRole::Baseline, Columns::BASELINE_PREDICTIONS)];
+
 /// Returns the columns with the recorded outputs of a model, by output.
 pub(crate) fn recorded(role: ModelRole, columns: &Columns) -> &BTreeMap<String, Vec<String>> {
     match role {
         ModelRole::Candidate => &columns.predictions,
         ModelRole::Baseline => &columns.baseline_predictions,
     }
-}
-
-/// Returns what the pipeline says of the columns of an input, or of an output that was recorded.
-pub(crate) fn named<'c>(role: ModelRole, columns: &'c Columns, name: &str) -> Option<&'c Vec<String>> {
-    columns.inputs.get(name).or_else(|| recorded(role, columns).get(name))
 }
 
 /// Returns whether the columns that both have are in another order.
@@ -212,7 +200,7 @@ pub(crate) fn columns_of(
     schema: &Schema,
 ) -> Result<Vec<String>, String> {
     match columns.inputs.get(&input.name) {
-        Some(patterns) => matching(patterns, schema, candidates(columns, schema)),
+        Some(patterns) => matching(patterns, columns, schema),
         None => guess(input, model, columns, schema),
     }
 }
@@ -239,12 +227,7 @@ fn no_column(name: &str) -> String {
     format!("the data has no column `{name}`")
 }
 
-/// Returns the columns that are named, and those of `candidates` that match a pattern.
-fn matching<'a>(
-    patterns: &[String],
-    schema: &Schema,
-    candidates: impl Iterator<Item = &'a Field> + Clone,
-) -> Result<Vec<String>, String> {
+fn matching(patterns: &[String], columns: &Columns, schema: &Schema) -> Result<Vec<String>, String> {
     let mut res: Vec<String> = Vec::new();
     for pattern in patterns {
         if !pattern.contains('*') {
@@ -253,7 +236,7 @@ fn matching<'a>(
             continue;
         }
         let before = res.len();
-        let found = candidates.clone().filter(|it| rows::name_matches(pattern, it.name()));
+        let found = candidates(columns, schema).filter(|it| rows::name_matches(pattern, it.name()));
         res.extend(found.map(|it| it.name().clone()).collect::<Vec<_>>());
         if res.len() == before {
             return Err(format!("no column of the data matches `{pattern}`"));
@@ -263,18 +246,13 @@ fn matching<'a>(
 }
 
 /// The columns that may be inputs: those that have no other part in the data.
-fn candidates<'a>(columns: &'a Columns, schema: &'a Schema) -> impl Iterator<Item = &'a Field> + Clone {
-    schema
-        .fields()
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(move |it: &&Field| !has_other_part(it.name(), columns) && !is_prediction(it.name(), columns))
-}
-
-/// Returns whether a column is for something else than features and predictions.
-fn has_other_part(name: &String, columns: &Columns) -> bool {
+fn candidates<'a>(columns: &'a Columns, schema: &'a Schema) -> impl Iterator<Item = &'a Field> {
     let taken = [&columns.label, &columns.id, &columns.timestamp, &columns.weight];
-    taken.iter().any(|it| it.as_ref() == Some(name)) || columns.ignore.contains(name)
+    schema.fields().iter().map(AsRef::as_ref).filter(move |it: &&Field| {
+        !taken.iter().any(|name| name.as_ref() == Some(it.name()))
+            && !columns.ignore.contains(it.name())
+            && !is_prediction(it.name(), columns)
+    })
 }
 
 /// Takes the column of the input's name, or the only choice there is.

@@ -12,7 +12,7 @@ use std::{
 use arrow_array::RecordBatch;
 use modelwatch_config::{ModelRuntime, Pipeline, did_you_mean};
 use modelwatch_infer::{InferError, Layers, Model, ModelFormat, ModelInfo, Runtime, TensorSpec, TractRuntime};
-use modelwatch_sdk::{ModelRole, PENULTIMATE};
+use modelwatch_sdk::{ModelRole, Need, PENULTIMATE, RowNeeds};
 use modelwatch_tensors::{TensorError, find_model};
 use thiserror::Error;
 
@@ -85,6 +85,11 @@ pub(crate) fn wanted(pipeline: &Pipeline, role: ModelRole) -> ModelRuntime {
 /// Returns whether the outputs of the model of that role were recorded, so that it is not run.
 pub(crate) fn is_recorded(pipeline: &Pipeline, role: ModelRole) -> bool {
     wanted(pipeline, role) == ModelRuntime::Recorded
+}
+
+/// Returns how much a probe needs the model of that role to be run.
+pub(crate) fn need(pipeline: &Pipeline, needs: &RowNeeds, role: ModelRole) -> Need {
+    if is_recorded(pipeline, role) { needs.model_itself(role) } else { needs.model(role) }
 }
 
 /// Returns which signature of a model the pipeline wants to be run; none for the one that serves.

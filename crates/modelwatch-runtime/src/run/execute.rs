@@ -149,11 +149,11 @@ pub(super) fn execute(
         candidate: candidate_model.as_ref().ok().map(|it| run.run_model(it, ModelRole::Candidate)),
         baseline: baseline_model.as_ref().ok().map(|it| run.run_model(it, ModelRole::Baseline)),
         refused: refused.collect(),
-        recorded: recorded.clone(),
+        recorded,
         names: [&candidate, &baseline].into_iter().flatten().map(Ready::names).collect(),
     };
     run.opened = Instant::now();
-    let has_baseline = baseline.is_some() || recorded.contains(&ModelRole::Baseline);
+    let has_baseline = baseline.is_some() || models.recorded.contains(&ModelRole::Baseline);
     let mut probes: Vec<_> = plan.probes.iter().map(|it| (it, run.open(it, &models, has_baseline))).collect();
     let mut slots: Vec<&mut Slot<'_>> = probes.iter_mut().filter_map(|(_, it)| it.as_mut()?.as_mut().ok()).collect();
     run.require_models(&mut slots, found);
@@ -335,8 +335,7 @@ impl<'a> Run<'a> {
                         }
                     };
                     let is_recorded = model::is_recorded(self.pipeline, role);
-                    let need = if is_recorded { it.model_itself(role) } else { it.model(role) };
-                    match need {
+                    match model::need(self.pipeline, &it, role) {
                         Need::Required => {
                             let why = self.named_in(of(role), why);
                             slot.fail_with(format!("the {} model cannot be run: {why}", role.as_str()));

@@ -285,8 +285,7 @@ impl Run<'_> {
                 continue;
             }
             let (columns, _) = inputs::columns_for(model_role, self.pipeline);
-            let in_order = |it: InputMap| match reference.and_then(|of| it.disorder(model_role, &columns, dataset, of))
-            {
+            let in_order = |it: InputMap| match reference.and_then(|of| it.disorder(&columns, dataset, of)) {
                 Some((_, why)) => Err(why),
                 None => Ok(it),
             };

@@ -20,7 +20,7 @@ use crate::{
     data::{DataError, Dataset},
     history,
     inputs::{self, InputMap},
-    model::{ModelError, is_recorded},
+    model::{self, ModelError, is_recorded},
     pass::Layout,
     plugin::LISTING_FILE,
     profile::{Source, kept},
@@ -45,7 +45,7 @@ pub(super) fn check(
     for (&role, source) in &plan.data {
         let Ok(source) = source else { continue };
         if let Some(schema) = source.schema() {
-            let mut wanted = wanted(plan, role, columns, is_whole);
+            let mut wanted = wanted(plan, role, pipeline, columns, is_whole);
             if matches!(source, Source::Profile(_)) {
                 // It counts each row once, whether it has that column or not.
                 wanted.retain(|it| it.0 != WEIGHT);
@@ -109,7 +109,13 @@ fn names(schema: &Schema) -> Vec<&str> {
 type Mention<'a> = (String, &'a str);
 
 /// The columns that some probe reads of that data.
-fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bool) -> Vec<Mention<'a>> {
+fn wanted<'a>(
+    plan: &'a Plan<'_>,
+    role: Role,
+    pipeline: &Pipeline,
+    columns: &'a Columns,
+    is_whole: bool,
+) -> Vec<Mention<'a>> {
     let needs: Vec<_> = plan.probes.iter().filter_map(|it| rows_of(it, role).map(|rows| (it.settings, rows))).collect();
     let any = |wanted: fn(&RowNeeds) -> bool| needs.iter().any(|(_, it)| wanted(it));
     // The labels of current rows may come later; that their name is right shows in the reference.
@@ -131,20 +137,12 @@ fn wanted<'a>(plan: &'a Plan<'_>, role: Role, columns: &'a Columns, is_whole: bo
     if any(|it| it.slices) {
         res.extend(listed("slices", &columns.slices));
     }
-    let is_run = |it: &RowNeeds, model: ModelRole| match inputs::recorded(model, columns).is_empty() {
-        true => it.model(model) != Need::No,
-        false => it.model_itself(model) != Need::No,
-    };
-    if needs
-        .iter()
-        .any(|(_, it)| [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(|model| is_run(it, model)))
-    {
+    let is_run = |model| needs.iter().any(|(_, it)| model::need(pipeline, it, model) != Need::No);
+    if [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(is_run) {
         res.extend(by_name(Columns::INPUTS, &columns.inputs));
         res.extend(by_name(Columns::BASELINE_INPUTS, &columns.baseline_inputs));
     }
-    for (model, table) in
-        [(ModelRole::Candidate, Columns::PREDICTIONS), (ModelRole::Baseline, Columns::BASELINE_PREDICTIONS)]
-    {
+    for (model, table) in inputs::RECORDED {
         // What only some probes would compare with may not have been recorded of the reference.
         let is_read = match role {
             Role::Current => needs.iter().any(|(_, it)| it.outputs_of(model) != Need::No),
@@ -322,10 +320,9 @@ pub(super) fn unmade_inputs(
 /// Returns the columns that are to be an output together and are no numbers.
 pub(super) fn unmade_outputs(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
     let columns = pipeline.columns();
-    let models = [(ModelRole::Candidate, Columns::PREDICTIONS), (ModelRole::Baseline, Columns::BASELINE_PREDICTIONS)];
     let mut res = Vec::new();
     for (role, dataset) in rows(plan) {
-        for (model, table) in models {
+        for (model, table) in inputs::RECORDED {
             let is_read =
                 plan.probes.iter().filter_map(|it| rows_of(it, role)).any(|it| it.outputs_of(model) != Need::No);
             let outputs = inputs::recorded(model, &columns).iter().filter(|it| is_read && it.1.len() > 1);

@@ -11,7 +11,7 @@ use crate::{
     profile::Source,
 };
 
-/// Returns the inputs, or the recorded outputs, that the current data would make of the reference's columns in another order.
+/// Returns the inputs that the current data would make of the reference's columns in another order.
 ///
 /// Those of a stored model are known in the run alone.
 pub(super) fn check(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -> Vec<Diagnostic> {
@@ -26,29 +26,23 @@ pub(super) fn check(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -
     let mut res = Vec::new();
     for role in [ModelRole::Candidate, ModelRole::Baseline] {
         let (columns, table) = inputs::columns_for(role, pipeline);
-        let (map, table) = if is_recorded(pipeline, role) {
-            (InputMap::recorded(role, &columns, current.schema()).ok(), outputs_table(role))
-        } else if data::runs(plan, role) {
-            (map(pipeline, role, &columns, current), table)
-        } else {
+        // The columns of recorded outputs are listed, and so have the order of the list.
+        if is_recorded(pipeline, role) || !data::runs(plan, role) {
             continue;
+        }
+        let map = map(pipeline, role, &columns, current);
+        let Some((input, why)) = map.and_then(|it| it.disorder(&columns, current, reference)) else { continue };
+        let pointer = if columns.inputs.contains_key(&input) {
+            config::pointer(table, &input)
+        } else {
+            "/data/current/path".to_owned()
         };
-        let Some((input, why)) = map.and_then(|it| it.disorder(role, &columns, current, reference)) else { continue };
-        let is_named = inputs::named(role, &columns, &input).is_some();
-        let pointer = if is_named { config::pointer(table, &input) } else { "/data/current/path".to_owned() };
         let problem = data::with_remedy(document, &pointer, code::COLUMN_ORDER, &why);
         if !res.contains(&problem) {
             res.push(problem);
         }
     }
     res
-}
-
-fn outputs_table(role: ModelRole) -> &'static str {
-    match role {
-        ModelRole::Candidate => Columns::PREDICTIONS,
-        ModelRole::Baseline => Columns::BASELINE_PREDICTIONS,
-    }
 }
 
 fn map(pipeline: &Pipeline, role: ModelRole, columns: &Columns, current: &Dataset) -> Option<InputMap> {

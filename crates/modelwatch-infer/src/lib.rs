@@ -4,7 +4,7 @@
 //! column per model input to one with a column per model output.
 //! [`inspect`] tells what is in a model file, and of one that cannot be run all that stands in the way.
 //! This is the only crate that names tract; [`Runtime`] is the small trait it stands behind, and that another runtime can stand behind
-//! (`modelwatch-onnxruntime`), with [`examine_onnx`] and [`Probe`] for what all of them have to find out.
+//! (`modelwatch-onnxruntime`), with [`examine_onnx`], [`Probe`] and [`RowTests`] for what all of them have to find out.
 //!
 //! tract computes some models wrongly without saying so.
 //! What is known of that is either computed another way or refused with [`InferError::Unsupported`]: see the modules under `tract`.
@@ -50,7 +50,7 @@ pub use runtime::{Executable, Prepared, Runtime, Worker, rows_of};
 pub use spec::{ElementType, Layers, ModelFormat, ModelInfo, TensorSpec};
 pub use tensor::{HostTensor, Values};
 pub use tract::{
-    MICRO_BATCH, NodeGraph, TractRuntime, audited_operators,
+    MICRO_BATCH, NodeGraph, RowTest, RowTests, TractRuntime, audited_operators,
     guard::{guarded, one_line},
     tensorflow_operators,
 };

@@ -3,16 +3,16 @@
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use modelwatch_infer::{
-    Executable, HostTensor, InferError, Layers, MICRO_BATCH, ModelInfo, NodeGraph, Prepared, Probe, Worker,
-    examine_onnx, rows_of,
+    Executable, HostTensor, InferError, Layers, MICRO_BATCH, ModelInfo, NodeGraph, Prepared, Probe, RowTest, RowTests,
+    Worker, examine_onnx, rows_of,
 };
 use ort::environment::Environment;
 
@@ -28,6 +28,25 @@ const TAKES_SCALE_FROM_ROWS: &str = "DynamicQuantizeLinear";
 /// How many rows, and their shapes; and whether they are asked for as one batch, in which their number may be seen.
 type Wanted = (usize, Vec<Vec<usize>>, bool);
 
+/// Where what came of asking a model about its rows is kept.
+pub(crate) struct Kept {
+    folder: PathBuf,
+    /// The runtime that was asked.
+    runtime: String,
+    tests: OnceLock<Option<RowTests>>,
+}
+
+impl Kept {
+    pub(crate) fn new(folder: PathBuf, runtime: String) -> Self {
+        Self { folder, runtime, tests: OnceLock::new() }
+    }
+
+    /// Returns what is kept of a model, of which all bytes are read at the first call.
+    fn tests(&self, path: &Path) -> Option<&RowTests> {
+        self.tests.get_or_init(|| RowTests::of_onnx(&self.folder, path, &self.runtime)).as_ref()
+    }
+}
+
 pub(crate) struct OnnxExecutable {
     info: ModelInfo,
     sessions: Arc<Sessions>,
@@ -36,11 +55,18 @@ pub(crate) struct OnnxExecutable {
     is_fixed: bool,
     /// Rows influence each other, for which reason each is run alone.
     rows_are_mixed: AtomicBool,
-    plans: Mutex<HashMap<Wanted, Arc<OnnxPlan>>>,
+    kept: Option<Kept>,
+    /// None where rows would have other answers.
+    plans: Mutex<HashMap<Wanted, Option<Arc<OnnxPlan>>>>,
 }
 
 impl OnnxExecutable {
-    pub(crate) fn load(path: &Path, environment: &Environment, threads: NonZeroUsize) -> Result<Self, InferError> {
+    pub(crate) fn load(
+        path: &Path,
+        environment: &Environment,
+        threads: NonZeroUsize,
+        kept: Option<Kept>,
+    ) -> Result<Self, InferError> {
         let mut info = examine_onnx(path, NAME)?;
         let fixed = info.fixed_batch(path)?;
         let sessions = Arc::new(Sessions::new(path, environment, threads, info.inputs.clone())?);
@@ -53,6 +79,7 @@ impl OnnxExecutable {
             micro_batch,
             is_fixed: fixed.is_some(),
             rows_are_mixed: AtomicBool::new(false),
+            kept,
             plans: Mutex::default(),
         };
         // With dynamic rows the first batch decides; what is wrong with the model shows then.
@@ -91,24 +118,41 @@ impl OnnxExecutable {
         }
     }
 
+    /// Returns whether rows are as they are where they are alone, or one batch where they are asked for as one.
+    fn are_apart(&self, probe: &Probe<'_>, (rows, row_shapes, at_once): &Wanted) -> bool {
+        if *rows == 1 {
+            return true;
+        }
+        let run = |it| self.sessions.run(it);
+        let ask = || {
+            let are_independent = probe.rows_are_independent(&run);
+            let tells_sizes = are_independent && self.info.tells_sizes();
+            RowTest { are_independent, size_matters: tells_sizes && !probe.is_the_same_alone(&run, &run) }
+        };
+        let RowTest { are_independent, size_matters } = match self.kept.as_ref().and_then(|it| it.tests(self.path())) {
+            Some(it) => it.recall_or(*rows, row_shapes, ask),
+            None => ask(),
+        };
+        are_independent && (*at_once || !size_matters)
+    }
+
     fn plan_for(&self, rows: usize, row_shapes: &[Vec<usize>], at_once: bool) -> Result<Arc<OnnxPlan>, InferError> {
         let wanted = (rows, row_shapes.to_vec(), at_once);
         // Held while asking, so that threads do not ask the same.
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(it) = plans.get(&wanted) {
-            return Ok(it.clone());
-        }
-        let probe = Probe::new(self.path(), rows, row_shapes, &self.info.inputs)?;
-        let run = |it| self.sessions.run(it);
-        let size_matters = || rows > 1 && self.info.tells_sizes() && !probe.is_the_same_alone(&run, &run);
-        if !probe.rows_are_independent(&run) || (!at_once && size_matters()) {
-            return Err(InferError::mixed_rows(self.path()));
-        }
-        if plans.len() >= MAX_PLANS {
-            plans.clear();
-        }
-        let plan = Arc::new(OnnxPlan { rows, sessions: self.sessions.clone() });
-        Ok(plans.entry(wanted).or_insert(plan).clone())
+        let plan = match plans.get(&wanted) {
+            Some(it) => it.clone(),
+            None => {
+                let probe = Probe::new(self.path(), rows, row_shapes, &self.info.inputs)?;
+                let sessions = self.sessions.clone();
+                let plan = self.are_apart(&probe, &wanted).then(|| Arc::new(OnnxPlan { rows, sessions }));
+                if plans.len() >= MAX_PLANS {
+                    plans.clear();
+                }
+                plans.entry(wanted).or_insert(plan).clone()
+            }
+        };
+        plan.ok_or_else(|| InferError::mixed_rows(self.path()))
     }
 }
 

@@ -10,13 +10,18 @@ use std::{
 use modelwatch_infer::{Executable, InferError, Runtime, one_line};
 use ort::{LoadDynamicError, environment::Environment, logging::LogLevel};
 
-use crate::{NAME, executable::OnnxExecutable};
+use crate::{
+    NAME,
+    executable::{Kept, OnnxExecutable},
+};
 
 /// ONNX Runtime, which runs ONNX models on the processor.
 pub struct OnnxRuntime {
     name: String,
     environment: Environment,
     threads: NonZeroUsize,
+    /// The folder with what came of asking models about their rows.
+    kept: Option<PathBuf>,
 }
 
 /// What was loaded, and from where.
@@ -53,7 +58,12 @@ impl OnnxRuntime {
                 loaded.insert(Loaded { path, environment }).environment.clone()
             }
         };
-        Ok(Self { name: name(ort::info()), environment, threads })
+        Ok(Self { name: name(ort::info()), environment, threads, kept: None })
+    }
+
+    /// Returns the runtime that keeps in `folder` what came of asking models about their rows, for the next time that they are loaded.
+    pub fn keeping_self_tests(self, folder: PathBuf) -> Self {
+        Self { kept: Some(folder), ..self }
     }
 }
 
@@ -63,7 +73,8 @@ impl Runtime for OnnxRuntime {
     }
 
     fn load(&self, path: &Path) -> Result<Arc<dyn Executable>, InferError> {
-        Ok(Arc::new(OnnxExecutable::load(path, &self.environment, self.threads)?))
+        let kept = self.kept.clone().map(|folder| Kept::new(folder, self.name.clone()));
+        Ok(Arc::new(OnnxExecutable::load(path, &self.environment, self.threads, kept)?))
     }
 }
 

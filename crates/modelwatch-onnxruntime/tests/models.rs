@@ -41,7 +41,7 @@ fn refusal(library: &Path) -> String {
 /// Returns rows of numbers for all inputs of a model, no two alike.
 fn rows(model: &Model, n_rows: usize) -> RecordBatch {
     let column = |spec: &modelwatch_infer::TensorSpec| {
-        let width: usize = spec.shape[1..].iter().map(|it| it.unwrap()).product();
+        let width: usize = spec.shape[1..].iter().map(|it| it.unwrap_or(3)).product();
         let value = |it: usize| (it as f64 * 0.618_033_988_749_895).fract() as f32;
         let values = Float32Array::from_iter_values((0..n_rows * width).map(value));
         let item = Arc::new(Field::new("item", DataType::Float32, true));
@@ -119,47 +119,83 @@ fn neither_threads_nor_cuts_show_in_a_result() {
     assert_eq!(dynamic.micro_batch(), 1);
 }
 
+fn node(op_type: &str, input: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        op_type: op_type.to_owned(),
+        input: input.iter().map(ToString::to_string).collect(),
+        output: vec![output.to_owned()],
+        attribute,
+        ..Default::default()
+    }
+}
+
+/// Writes a model from `x` to `y`, both rows of so much; a name is any length.
+fn write_model(path: &Path, width: DimValue, node: Vec<NodeProto>) {
+    let value = |name: &str| {
+        let dim = [DimValue::DimParam("batch".to_owned()), width.clone()];
+        let dim = dim.map(|it| Dimension { value: Some(it), ..Default::default() }).to_vec();
+        let tensor = TensorType { elem_type: 1, shape: Some(TensorShapeProto { dim }) };
+        let r#type = Some(TypeProto { value: Some(TypeValue::TensorType(tensor)), ..Default::default() });
+        ValueInfoProto { name: name.to_owned(), r#type, ..Default::default() }
+    };
+    let (input, output) = (vec![value("x")], vec![value("y")]);
+    let graph = GraphProto { name: "rows".to_owned(), node, input, output, ..Default::default() };
+    let opset_import = vec![OperatorSetIdProto { version: 15, ..Default::default() }];
+    let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
+    fs::write(path, model.encode_to_vec()).unwrap();
+}
+
 #[test]
 fn rows_whose_number_matters_are_run_alone() {
     let Some(runtime) = runtime("rows_whose_number_matters_are_run_alone") else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     // Each row is divided by the number of rows.
-    let node = |op_type: &str, input: &[&str], output: &str, attribute: Vec<AttributeProto>| NodeProto {
-        op_type: op_type.to_owned(),
-        input: input.iter().map(ToString::to_string).collect(),
-        output: vec![output.to_owned()],
-        attribute,
-        ..Default::default()
-    };
     let int = |name: &str, i| AttributeProto { name: name.to_owned(), r#type: 2, i, ..Default::default() };
-    let value = |name: &str| {
-        let dim = [DimValue::DimParam("batch".to_owned()), DimValue::DimValue(2)];
-        let dim = dim.map(|it| Dimension { value: Some(it), ..Default::default() }).to_vec();
-        let tensor = TensorType { elem_type: 1, shape: Some(TensorShapeProto { dim }) };
-        let r#type = Some(TypeProto { value: Some(TypeValue::TensorType(tensor)), ..Default::default() });
-        ValueInfoProto { name: name.to_owned(), r#type, ..Default::default() }
-    };
-    let graph = GraphProto {
-        name: "shares".to_owned(),
-        node: vec![
-            node("Shape", &["x"], "n", vec![int("end", 1)]),
-            node("Cast", &["n"], "divisor", vec![int("to", 1)]),
-            node("Div", &["x", "divisor"], "y", vec![]),
-        ],
-        input: vec![value("x")],
-        output: vec![value("y")],
-        ..Default::default()
-    };
-    let opset_import = vec![OperatorSetIdProto { version: 15, ..Default::default() }];
-    let model = ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() };
-    fs::write(&path, model.encode_to_vec()).unwrap();
+    let nodes = vec![
+        node("Shape", &["x"], "n", vec![int("end", 1)]),
+        node("Cast", &["n"], "divisor", vec![int("to", 1)]),
+        node("Div", &["x", "divisor"], "y", vec![]),
+    ];
+    write_model(&path, DimValue::DimValue(2), nodes);
     let model = Model::load_with(&runtime, &path).unwrap();
     assert!(model.micro_batch() == 1 && model.rows_are_mixed());
     let rows = rows(&model, 4);
     let alone = scores(model.run(&rows, threads(1)).unwrap().column(0)).unwrap();
     let shares = scores(model.run_at_once(&rows).unwrap().column(0)).unwrap();
     assert_eq!(shares, alone.iter().map(|it| it / 4.0).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_rows_have_to_do_with_each_other_is_asked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, kept) = (folder.path().join("model.onnx"), folder.path().join("kept"));
+    // Rows of any width, less their mean.
+    let axes = AttributeProto { name: "axes".to_owned(), r#type: 7, ints: vec![0], ..Default::default() };
+    let nodes = vec![node("ReduceMean", &["x"], "mean", vec![axes]), node("Sub", &["x", "mean"], "y", vec![])];
+    write_model(&path, DimValue::DimParam("width".to_owned()), nodes);
+    let load = || {
+        let runtime = runtime("what_rows_have_to_do_with_each_other_is_asked_once")?.keeping_self_tests(kept.clone());
+        Some(Model::load_with(&runtime, &path).unwrap())
+    };
+    let run = |model: &Model| {
+        scores(model.run(&rows(model, 40), threads(1)).unwrap().column(0)).unwrap();
+        model.rows_are_mixed()
+    };
+    let files = || -> Vec<PathBuf> { fs::read_dir(&kept).unwrap().map(|it| it.unwrap().path()).collect() };
+    let Some(first) = load() else { return };
+    assert!(run(&first));
+    let file = files().pop().unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    // What was asked would be kept again.
+    fs::remove_file(&file).unwrap();
+    assert!(run(&first) && files().is_empty());
+    fs::write(&file, &text).unwrap();
+    assert!(run(&load().unwrap()));
+    assert!(text.contains(r#""rows_are_independent":false"#), "{text}");
+    fs::write(&file, text.replace(r#""rows_are_independent":false"#, r#""rows_are_independent":true"#)).unwrap();
+    assert!(!run(&load().unwrap()));
+    assert_eq!(files(), [file]);
 }
 
 #[test]

@@ -18,8 +18,8 @@ use thiserror::Error;
 
 use crate::{plugin::check_permissions, record::ModelRecord, run::some};
 
-/// Opens ONNX Runtime, whose library is at a path.
-pub type OpenOnnxRuntime = fn(&Path) -> Result<Arc<dyn Runtime>, InferError>;
+/// Opens ONNX Runtime, whose library is at a path, and which keeps what came of self-tests in a folder, if there is one.
+pub type OpenOnnxRuntime = fn(&Path, Option<&Path>) -> Result<Arc<dyn Runtime>, InferError>;
 
 /// What there is to run models with.
 #[derive(Clone, Default)]
@@ -70,7 +70,7 @@ impl Runtimes {
         if library.exists() {
             check_permissions(library).map_err(|it| unavailable(format!("`{}`: {}", library.display(), it.message)))?;
         }
-        open(library)
+        open(library, self.self_tests.as_deref())
     }
 }
 
@@ -387,7 +387,7 @@ mod tests {
 
     fn runtimes(library: Option<&Path>) -> Runtimes {
         let open: OpenOnnxRuntime =
-            |library| Err(InferError::Unavailable { runtime: "X", reason: library.display().to_string() });
+            |library, _| Err(InferError::Unavailable { runtime: "X", reason: library.display().to_string() });
         Runtimes { onnxruntime: Some(open), library: library.map(Path::to_owned), self_tests: None }
     }
 

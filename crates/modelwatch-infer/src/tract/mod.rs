@@ -64,7 +64,12 @@ use std::{
 
 use modelwatch_tensors::heap;
 
-pub use self::{audited::audited_operators, nodes::NodeGraph, page::tensorflow_operators};
+pub use self::{
+    audited::audited_operators,
+    nodes::NodeGraph,
+    page::tensorflow_operators,
+    self_tests::{RowTest, RowTests},
+};
 pub(crate) use self::{preflight::ExternalData, signatures::listed};
 use self::{self_tests::SelfTests, source::Examined};
 use crate::{

@@ -16,7 +16,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{preflight::ExternalData, stages::Fallback};
+use super::{guard, onnx, preflight::ExternalData, stages::Fallback};
 use crate::{
     digest::{add, add_model},
     processor::processor,
@@ -53,6 +53,38 @@ pub(super) struct Outcome {
     pub(super) rows_are_independent: bool,
     /// Whether a row has another answer where it is alone.
     pub(super) size_matters: bool,
+}
+
+/// What is kept of a model that another runtime than tract runs: what its rows have to do with each other.
+#[derive(Clone, Debug)]
+pub struct RowTests(ModelTests);
+
+/// What rows have to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowTest {
+    /// Rows keep their answers whatever is beside them.
+    pub are_independent: bool,
+    /// A row has another answer where it is alone.
+    pub size_matters: bool,
+}
+
+impl RowTests {
+    /// Returns what is kept in `folder` of the ONNX model at `path` for a runtime; nothing where its digest cannot be had.
+    pub fn of_onnx(folder: &Path, path: &Path, runtime: &str) -> Option<Self> {
+        let beside = guard::guarded(path, || onnx::data(path)).ok()?;
+        SelfTests::new(folder.to_path_buf()).of(path, runtime, None, Some(&beside)).map(Self)
+    }
+
+    /// Returns what came of the test of a batch; it is made, and its outcome kept, where that is not known.
+    pub fn recall_or(&self, rows: usize, row_shapes: &[Vec<usize>], test: impl FnOnce() -> RowTest) -> RowTest {
+        if let Some(it) = self.0.recall(rows, row_shapes) {
+            return RowTest { are_independent: it.rows_are_independent, size_matters: it.size_matters };
+        }
+        let found = test();
+        let RowTest { are_independent, size_matters } = found;
+        self.0.keep(rows, row_shapes, &Outcome { fallback: None, rows_are_independent: are_independent, size_matters });
+        found
+    }
 }
 
 /// The reading, the rows of a batch, and their shapes.

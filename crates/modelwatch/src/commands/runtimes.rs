@@ -26,7 +26,13 @@ fn onnxruntime() -> Option<OpenOnnxRuntime> {
     use modelwatch_onnxruntime::OnnxRuntime;
 
     // The threads of a run share out its rows.
-    Some(|library| Ok(Arc::new(OnnxRuntime::open(library, NonZeroUsize::MIN)?)))
+    Some(|library, self_tests| {
+        let runtime = OnnxRuntime::open(library, NonZeroUsize::MIN)?;
+        Ok(match self_tests {
+            Some(folder) => Arc::new(runtime.keeping_self_tests(folder.to_path_buf())),
+            None => Arc::new(runtime),
+        })
+    })
 }
 
 #[cfg(not(feature = "onnxruntime"))]

@@ -58,6 +58,16 @@ fn names(width: i64, values: &[&str]) -> Given {
 
 /// Returns what a model of these nodes answers in `y`, in one list.
 fn answer(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, inputs: &[Given]) -> Result<ArrayRef, InferError> {
+    answer_in(5, nodes, constants, inputs)
+}
+
+/// The same with this version of `ai.onnx.ml`.
+fn answer_in(
+    version: i64,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    inputs: &[Given],
+) -> Result<ArrayRef, InferError> {
     let folder = tempfile::tempdir().unwrap();
     let graph = GraphProto {
         node: nodes,
@@ -67,7 +77,7 @@ fn answer(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, inputs: &[Given]) 
         ..Default::default()
     };
     let mut proto = model(13, graph);
-    proto.opset_import[1].version = 5;
+    proto.opset_import[1].version = version;
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, proto.encode_to_vec()).unwrap();
     let field = |it: &Given| Field::new(&it.info.name, it.column.data_type().clone(), true);
@@ -171,6 +181,50 @@ fn labels_are_encoded_with_their_defaults() {
         tensor_attribute("default_tensor", tensor(&[-2])),
     ];
     case(tensors, texts(), &[3.0, -2.0, -2.0]);
+}
+
+#[test]
+fn a_nan_is_a_key_by_its_bits_before_version_4() {
+    let [positive, negative] = [0x7fc0_0000, 0xffc0_0000].map(f32::from_bits);
+    let x = || given("x", FLOAT, 1, Arc::new(Float32Array::from(vec![1.0, positive, negative, -0.0])));
+    let keys = || floats("keys_floats", &[1.0, positive, 0.0]);
+    for (version, wanted) in [(2, [5.0, 6.0, -1.0, 7.0]), (3, [5.0, 6.0, -1.0, 7.0]), (4, [5.0, 6.0, 6.0, 7.0])] {
+        let of = |values| {
+            let nodes = vec![node("LabelEncoder", ML, &["x"], "y", vec![keys(), values])];
+            answer_in(version, nodes, vec![], &[x()]).unwrap()
+        };
+        assert_close("integers", &as_numbers(&of(ints("values_int64s", &[5, 6, 7]))), &wanted);
+        let wanted = wanted.map(|it| if it < 0.0 { "_Unused".to_owned() } else { it.to_string() });
+        assert_eq!(as_texts(&of(strings("values_strings", &["5", "6", "7"]))), wanted);
+    }
+}
+
+#[test]
+fn a_key_with_two_values_is_refused_by_name() {
+    let of =
+        |keys, values, input| answer(vec![node("LabelEncoder", ML, &["x"], "y", vec![keys, values])], vec![], &[input]);
+    let x = || numbers(1, &[1.0, 0.0]);
+    let texts = || names(1, &["a", "b"]);
+    let tensor = |name: &str, values: &[f32]| tensor_attribute(name, float_tensor("", &[2], values));
+    let repeated = [
+        of(floats("keys_floats", &[1.0, 1.0]), ints("values_int64s", &[5, 6]), x()),
+        of(floats("keys_floats", &[0.0, -0.0]), floats("values_floats", &[5.0, 6.0]), x()),
+        of(ints("keys_int64s", &[1, 1]), strings("values_strings", &["5", "6"]), integers(1, &[1])),
+        of(strings("keys_strings", &["a", "a"]), ints("values_int64s", &[5, 6]), texts()),
+        of(tensor("keys_tensor", &[1.0, 1.0]), tensor("values_tensor", &[5.0, 6.0]), x()),
+        of(strings("classes_strings", &["a", "b", "a"]), int("default_int64", -1), texts()),
+    ];
+    for it in repeated {
+        let error = it.unwrap_err();
+        assert!(matches!(error, InferError::Unsupported { .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("LabelEncoder: ONNX Runtime takes another of the two values of a key"), "{said}");
+        assert!(said.contains("give each key one value (node `the_y`)"), "{said}");
+    }
+    let same = of(floats("keys_floats", &[1.0, 1.0]), ints("values_int64s", &[5, 5]), x()).unwrap();
+    assert_close("one value", &as_numbers(&same), &[5.0, -1.0]);
+    let places = of(strings("classes_strings", &["a", "b", "a"]), text("default_string", "?"), integers(1, &[0, 2]));
+    assert_eq!(as_texts(&places.unwrap()), ["a", "a"]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ def node(op, inputs, outputs="y", domain="", **attributes):
     return helper.make_node(op, inputs.split(","), outputs.split(","), domain=domain, **attributes)
 
 
-def case(name, nodes, inputs, outputs, constants=None, opset=18, note=""):
+def case(name, nodes, inputs, outputs, constants=None, opset=18, note="", ml=3):
     """Writes a case of nodes from `inputs` to `outputs`, arrays by name."""
     assert name not in names, name
     names.add(name)
@@ -68,7 +68,7 @@ def case(name, nodes, inputs, outputs, constants=None, opset=18, note=""):
         [info(*it) for it in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )
-    imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", ml)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     note = "; ".join(it for it in [note, name in OTHERS and f"ONNX Runtime {OTHERS[name]}"] if it)
@@ -638,7 +638,15 @@ def rows_of_tables():
     nodes = node("Scaler", "x", domain="ai.onnx.ml", offset=[1.0, 2.0], scale=[0.5, 2.0])
     case("scaler_nan", nodes, {"x": x}, {"y": (x - array([1, 2])) * array([0.5, 2])})
     nodes = node("LabelEncoder", "x", domain="ai.onnx.ml", keys_floats=[1.0, NAN], values_int64s=[5, 6], default_int64=-3)
-    case("labelencoder_nan", nodes, {"x": x}, {"y": np.where(np.isnan(x), 6, np.where(x == 1, 5, -3)).astype(I64)})
+    x = array([[1, NAN], [-NAN, INF]])
+    of_bits = "before version 4 a NaN is the key that has its bits"
+    case("labelencoder_nan", nodes, {"x": x}, {"y": array([[5, 6], [-3, -3]], I64)}, note=of_bits)
+    case("labelencoder_nan_version_4", nodes, {"x": x}, {"y": array([[5, 6], [6, -3]], I64)}, ml=4)
+    nodes = node("LabelEncoder", "x", domain="ai.onnx.ml", keys_floats=[1.0, 0.0], values_int64s=[5, 6], default_int64=-3)
+    zeros = {"x": array([[-0.0, 0.0], [1, NAN]])}
+    one = "zero is one key, whatever its sign, as in ONNX Runtime"
+    for ml in [3, 4]:
+        case(f"labelencoder_zero_version_{ml}", nodes, zeros, {"y": array([[6, 6], [5, -3]], I64)}, ml=ml, note=one)
     far = array([[1e4, 1], [-1e4, 1]])
     attributes = {"coefficients": [1.0, 0.0, -1.0, 0.0], "intercepts": [0.0, 0.0], "classlabels_ints": [7, 8], "post_transform": "SOFTMAX"}
     outputs = {"l": array([7, 8], I64), "p": array([[1, 0], [0, 1]])}

@@ -10,7 +10,7 @@ use tract_onnx::pb::{AttributeProto, NodeProto};
 
 use super::{
     attributes::{float, floats, int, ints, texts},
-    dropout, interpreter,
+    dropout, interpreter, ops,
 };
 
 /// Whether a node is one of those that are wrong.
@@ -189,7 +189,7 @@ const REWRITTEN: [Line; 14] = [
 ];
 
 /// What nobody computes, with the reason.
-const REFUSED: [(Line, Condition); 5] = [
+const REFUSED: [(Line, Condition); 6] = [
     // Which is looked at with constants of the graph.
     (line("Dropout", "`training_mode`, and a ratio other than 0", FLOATS, dropout::DROPS), never),
     (
@@ -201,6 +201,8 @@ const REFUSED: [(Line, Condition); 5] = [
         ),
         is_padded_otherwise,
     ),
+    // Which is looked at with the values of tensors.
+    (line("ai.onnx.ml.LabelEncoder", "a key has two values", "all", ops::TWO_VALUES), never),
     (
         line(
             "ai.onnx.ml.SVMClassifier",

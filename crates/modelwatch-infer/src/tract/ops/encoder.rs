@@ -1,10 +1,10 @@
 //! `LabelEncoder` from numbers to numbers, by lists. What has texts or tensors is interpreted.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
 use tract_onnx::{
     model::ParsingContext,
-    pb::NodeProto,
+    pb::{NodeProto, OperatorSetIdProto},
     prelude::{Datum, DatumType, IntoTValue, OutletId, TValue, TVec, Tensor, TractResult, TypedFact, TypedModel, tvec},
     tract_hir::{
         infer::{InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity},
@@ -16,7 +16,14 @@ use tract_onnx::{
 };
 
 use super::Built;
-use crate::tract::attributes::{float, floats, int, ints};
+use crate::tract::{
+    attributes::{float, floats, int, ints},
+    guard::RefusedOperator,
+};
+
+/// Why a node is refused in which a key has two values.
+pub(in crate::tract) const TWO_VALUES: &str =
+    "ONNX Runtime takes another of the two values of a key than is specified; give each key one value";
 
 /// Returns whether a node maps numbers to numbers by lists of both.
 pub(in crate::tract) fn maps_numbers(node: &NodeProto) -> bool {
@@ -28,9 +35,10 @@ pub(in crate::tract) fn maps_numbers(node: &NodeProto) -> bool {
 }
 
 /// Returns the operator for a node that [`maps_numbers`].
-pub(super) fn parse(_context: &ParsingContext, node: &NodeProto) -> Built {
+pub(super) fn parse(context: &ParsingContext, node: &NodeProto) -> Built {
+    let nan = NanKeys::of(&context.model.opset_import);
     let of_integers = ints(node, "keys_int64s").iter().map(|it| key_of_integer(*it));
-    let of_floats = floats(node, "keys_floats").iter().map(|it| key_of_float(f64::from(*it)));
+    let of_floats = floats(node, "keys_floats").iter().map(|it| nan.key(f64::from(*it)));
     let keys: Vec<u64> = of_integers.chain(of_floats).collect();
     let has_floats = !floats(node, "keys_floats").is_empty();
     let values = match floats(node, "values_floats") {
@@ -38,8 +46,48 @@ pub(super) fn parse(_context: &ParsingContext, node: &NodeProto) -> Built {
         it => Values::Floats(it.to_vec(), float(node, "default_float").unwrap_or(-0.0)),
     };
     ensure!(keys.len() == values.len(), "{} keys and {} values", keys.len(), values.len());
-    let places = keys.into_iter().enumerate().map(|(place, key)| (key, place)).collect();
-    Ok((expand(Encoder { has_floats, places, values }), vec![]))
+    let places = places(node, keys, |a, b| values.are_same(a, b))?;
+    Ok((expand(Encoder { has_floats, nan, places, values }), vec![]))
+}
+
+/// Returns the place of each key; a node is refused in which a key has two values.
+pub(in crate::tract) fn places<K: Eq + Hash>(
+    node: &NodeProto,
+    keys: Vec<K>,
+    are_same: impl Fn(usize, usize) -> bool,
+) -> TractResult<HashMap<K, usize>> {
+    let mut res = HashMap::new();
+    for (place, key) in keys.into_iter().enumerate() {
+        if !are_same(*res.entry(key).or_insert(place), place) {
+            return Err(RefusedOperator::of(node, TWO_VALUES).into());
+        }
+    }
+    Ok(res)
+}
+
+/// Which NaN are one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tract) enum NanKeys {
+    All,
+    /// As before version 4, for which ONNX Runtime finds none.
+    OfSameBits,
+}
+
+impl NanKeys {
+    /// Returns what the imported version of `ai.onnx.ml` says.
+    pub(in crate::tract) fn of(imports: &[OperatorSetIdProto]) -> Self {
+        let version = imports.iter().find(|it| it.domain == "ai.onnx.ml").map_or(1, |it| it.version);
+        if version < 4 { Self::OfSameBits } else { Self::All }
+    }
+
+    /// Returns by what a float is found. Zero is one key, whatever its sign.
+    pub(in crate::tract) fn key(self, value: f64) -> u64 {
+        match value {
+            0.0 => 0,
+            it if it.is_nan() && self == Self::All => f64::NAN.to_bits(),
+            it => it.to_bits(),
+        }
+    }
 }
 
 /// The values, and that of what is no key.
@@ -57,6 +105,13 @@ impl Values {
         }
     }
 
+    fn are_same(&self, a: usize, b: usize) -> bool {
+        match self {
+            Self::Ints(it, _) => it[a] == it[b],
+            Self::Floats(it, _) => it[a].to_bits() == it[b].to_bits(),
+        }
+    }
+
     fn datum_type(&self) -> DatumType {
         match self {
             Self::Ints(..) => DatumType::I64,
@@ -69,6 +124,7 @@ impl Values {
 struct Encoder {
     /// Whether the keys are floats.
     has_floats: bool,
+    nan: NanKeys,
     /// The place of each key's value.
     places: HashMap<u64, usize>,
     values: Values,
@@ -80,11 +136,6 @@ fn key_of_integer(value: i64) -> u64 {
     value.cast_unsigned()
 }
 
-/// Returns by what a float is found: zero has two signs and NaN many payloads.
-pub(in crate::tract) fn key_of_float(value: f64) -> u64 {
-    if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() }
-}
-
 impl Encoder {
     /// Returns the place of each element's value; none for what is no key, as what is of another kind than the keys.
     fn places(&self, input: &Tensor) -> TractResult<Vec<Option<usize>>> {
@@ -94,7 +145,7 @@ impl Encoder {
         let find = |key: u64| self.places.get(&key).copied();
         match input.datum_type().is_float() {
             is_float if is_float != self.has_floats => Ok(vec![None; input.len()]),
-            true => of(input, |it: f64| find(key_of_float(it))),
+            true => of(input, |it: f64| find(self.nan.key(it))),
             false => of(input, |it: i64| find(key_of_integer(it))),
         }
     }

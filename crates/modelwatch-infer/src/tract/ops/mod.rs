@@ -32,7 +32,7 @@ use tract_onnx::{
 };
 
 pub(super) use choice::branches;
-pub(super) use encoder::{key_of_float, maps_numbers};
+pub(super) use encoder::{NanKeys, TWO_VALUES, maps_numbers, places};
 pub(super) use functions::{log_softmax_along, of_numbers};
 pub(super) use quantized::{OF_MICROSOFT, quantization};
 use row_op::{Kernel, RowOp};

@@ -16,10 +16,10 @@ use crate::tract::{
         call::{Call, array},
         value::{Value, checked_len},
     },
-    ops::key_of_float,
+    ops::{NanKeys, places},
 };
 
-/// An element of either kind, to look up. Floats are compared by their bits, every NaN being the same.
+/// An element of either kind, to look up. Floats are compared by their bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Int(i64),
@@ -27,16 +27,12 @@ enum Key {
     Text(String),
 }
 
-fn keys(tensor: &Tensor) -> TractResult<Vec<Key>> {
+fn keys(tensor: &Tensor, nan: NanKeys) -> TractResult<Vec<Key>> {
     Ok(match tensor.datum_type() {
         DatumType::String => elements::<String>(tensor)?.into_iter().map(Key::Text).collect(),
-        it if it.is_float() => array::<f64>(tensor)?.into_iter().map(float_key).collect(),
+        it if it.is_float() => array::<f64>(tensor)?.into_iter().map(|it| Key::Float(nan.key(it))).collect(),
         _ => array::<i64>(tensor)?.into_iter().map(Key::Int).collect(),
     })
-}
-
-fn float_key(value: f64) -> Key {
-    Key::Float(key_of_float(value))
 }
 
 /// Returns one side of the mapping: a tensor attribute or a list of one of three types.
@@ -65,8 +61,10 @@ pub(super) fn label_encoder(call: &Call<'_>) -> TractResult<Vec<Value>> {
         (side(call, "keys")?, side(call, "values")?)
     };
     ensure!(from.len() == to.len(), "{} keys and {} values", from.len(), to.len());
-    let positions: HashMap<Key, usize> = keys(&from)?.into_iter().enumerate().map(|(idx, key)| (key, idx)).collect();
-    let found: Vec<Option<usize>> = keys(input)?.iter().map(|it| positions.get(it).copied()).collect();
+    let nan = NanKeys::of(&call.context.opset_import);
+    let values = keys(&to, NanKeys::OfSameBits)?;
+    let positions = places(call.proto(), keys(&from, nan)?, |a, b| values[a] == values[b])?;
+    let found: Vec<Option<usize>> = keys(input, nan)?.iter().map(|it| positions.get(it).copied()).collect();
     let default = call.tensor_attribute("default_tensor")?;
     let default = default.as_ref().map(Value::tensor).transpose()?;
     let shape = input.shape();
@@ -101,10 +99,10 @@ pub(super) fn one_hot_encoder(call: &Call<'_>) -> TractResult<Vec<Value>> {
     let input_keys = if input.datum_type().is_float() {
         array::<f64>(input)?.into_iter().map(category).collect()
     } else {
-        keys(input)?
+        keys(input, NanKeys::All)?
     };
     let positions: HashMap<Key, usize> =
-        keys(&categories)?.into_iter().enumerate().map(|(idx, key)| (key, idx)).collect();
+        keys(&categories, NanKeys::All)?.into_iter().enumerate().map(|(idx, key)| (key, idx)).collect();
     let mut res = full(&[input_keys.len(), categories.len()], 0f32)?;
     for (row, key) in input_keys.iter().enumerate() {
         match positions.get(key) {
@@ -118,7 +116,7 @@ pub(super) fn one_hot_encoder(call: &Call<'_>) -> TractResult<Vec<Value>> {
 
 /// Returns the category that a float stands for, cut to an integer; no number is none of them.
 fn category(value: f64) -> Key {
-    if value.is_finite() { Key::Int(value as i64) } else { float_key(value) }
+    if value.is_finite() { Key::Int(value as i64) } else { Key::Float(NanKeys::All.key(value)) }
 }
 
 pub(super) fn imputer(call: &Call<'_>) -> TractResult<Vec<Value>> {

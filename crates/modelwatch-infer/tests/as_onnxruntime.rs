@@ -309,3 +309,132 @@ fn a_query_that_sees_more_than_it_may_is_refused_by_name() {
     let said = refusal(&[-1, 1, 1, 2], of("two"), vec![], &x);
     assert!(said.contains("ONNX Runtime hides none of them") && said.contains("(node `the_y`)"), "{said}");
 }
+
+/// Images of two channels, four by five.
+fn images() -> Vec<f32> {
+    (0..2 * 2 * 4 * 5).map(|it| (f64::from(it) * 0.618_033_988_749_895).fract() as f32 - 0.5).collect()
+}
+
+/// Boxes of the images: which of them, and two corners.
+const BOXES: [[f64; 5]; 5] = [
+    [0.0, 0.0, 0.0, 4.0, 3.0],
+    [1.0, 0.5, 1.25, 3.75, 6.5],
+    [0.0, -2.0, -1.5, 1.5, 2.0],
+    [1.0, 3.0, 2.0, 1.0, 0.5],
+    [1.0, 9.0, 9.0, 12.0, 12.0],
+];
+
+/// Returns what is in boxes, a row with both channels for each.
+fn aligned(
+    version: i64,
+    attributes: Vec<AttributeProto>,
+    images: &[f32],
+    boxes: &[[f64; 5]],
+) -> Result<Vec<f64>, InferError> {
+    let nodes = vec![
+        node("Gather", "", &["x", "first"], "column", vec![int("axis", 1)]),
+        node("Cast", "", &["column"], "places", vec![int("to", 7)]),
+        node("Reshape", "", &["places", "flat"], "images_of", vec![]),
+        node("Gather", "", &["x", "others"], "boxes", vec![int("axis", 1)]),
+        node("RoiAlign", "", &["images", "boxes", "images_of"], "y", attributes),
+    ];
+    let constants = vec![
+        float_tensor("images", &[2, 2, 4, 5], images),
+        numbers_tensor("first", &[0]),
+        numbers_tensor("flat", &[-1]),
+        numbers_tensor("others", &[1, 2, 3, 4]),
+    ];
+    answer(version, &[-1, 5], nodes, constants, boxes.as_flattened())
+}
+
+fn halves(mode: &str, sampling_ratio: i64, more: Vec<AttributeProto>) -> Vec<AttributeProto> {
+    let attributes = vec![
+        text("mode", mode),
+        int("output_width", 2),
+        int("sampling_ratio", sampling_ratio),
+        float("spatial_scale", 0.75),
+    ];
+    [attributes, more].concat()
+}
+
+#[test]
+fn what_is_in_boxes_is_interpolated() {
+    #[rustfmt::skip]
+    let earlier = [
+        ("avg", 0, [
+            0.002_466_671_2, -0.049_649_004, -0.131_645_22, 0.053_218_275, 0.038_296_465, -0.120_414_674, 0.188_689_1,
+            -0.040_334_523, -0.231_214_6, -0.172_725_75, -0.050_874_71, 0.002_407_133_6, -0.053_215_593, 0.255_801_38,
+            -0.192_535_82, -0.383_518_82, 0.0, 0.0, 0.0, 0.0,
+        ]),
+        ("avg", 2, [
+            0.002_466_678_6, -0.052_904_22, -0.125_134_8, 0.053_869_322, 0.067_264_36, -0.144_350_47, 0.267_787_87,
+            -0.037_576_947, -0.230_979_77, -0.172_256_14, -0.050_639_89, -0.009_330_254, -0.053_215_59, 0.193_301_38,
+            -0.192_535_82, -0.321_018_8, 0.0, 0.0, 0.0, 0.0,
+        ]),
+        ("max", 0, [
+            0.228_442_5, 0.242_961_21, 0.261_796_6, 0.212_145_21, 0.157_551_91, 0.175_688_58, 0.334_555_2,
+            0.079_616_964, 0.0, 0.155_542_95, 0.002_563_729_9, 0.381_475_03, 0.127_900_69, 0.255_801_38, 0.0, 0.0, 0.0,
+            0.0, 0.0, 0.0,
+        ]),
+        ("max", 2, [
+            0.179_490_54, 0.156_189_35, 0.183_257_61, 0.166_685_52, 0.157_551_91, 0.175_688_58, 0.334_555_2,
+            0.079_616_964, 0.0, 0.139_988_66, 0.0, 0.381_475_03, 0.119_906_895, 0.167_869_66, 0.013_846_429,
+            0.021_985_8, 0.0, 0.0, 0.0, 0.0,
+        ]),
+    ];
+    #[rustfmt::skip]
+    let later = [
+        ("avg", 0, [
+            -0.246_751_11, -0.053_639_725, -0.055_342_14, 0.083_081_72, 0.233_415_41, -0.215_977_13, 0.078_470_16,
+            0.128_642_77, 0.0, -0.255_266_88, 0.0, -0.042_645_708, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+        ]),
+        ("avg", 2, [
+            -0.250_508_2, -0.055_443_68, -0.055_844_013, 0.082_579_85, 0.235_704_88, -0.225_909_95, 0.080_759_63,
+            0.130_863_58, 0.0, -0.392_762_63, 0.0, -0.057_595_544, -0.053_456_873, 0.022_080_144, 0.096_285_42,
+            0.007_759_917_5, 0.0, 0.0, 0.0, 0.0,
+        ]),
+        ("max", 0, [
+            0.081_329_65, 0.081_329_65, 0.299_196_1, 0.299_196_1, 0.403_486_6, 0.066_113_76, 0.371_319_5, 0.283_085_17,
+            0.0, 0.035_041_347, 0.0, 0.142_118_14, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+        ]),
+        ("max", 2, [
+            0.105_728_55, 0.105_728_55, 0.280_496_33, 0.280_496_33, 0.403_486_6, 0.066_113_76, 0.371_319_5,
+            0.283_085_17, 0.0, 0.035_041_347, 0.0, 0.142_118_14, 0.217_099_38, 0.125_950_41, 0.169_497_53,
+            0.169_497_53, 0.0, 0.0, 0.0, 0.0,
+        ]),
+    ];
+    let transform = || vec![text("coordinate_transformation_mode", "output_half_pixel")];
+    for (version, more, cases) in [(10, vec![], &earlier), (16, transform(), &earlier), (16, vec![], &later)] {
+        for (mode, sampling_ratio, wanted) in cases {
+            let what = format!("version {version}, {mode} of {sampling_ratio}");
+            let got = aligned(version, halves(mode, *sampling_ratio, more.clone()), &images(), &BOXES).unwrap();
+            assert_close(&what, &got, wanted);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_in_boxes_is_seen() {
+    let mut images = images();
+    images[5] = f32::NAN;
+    let boxes = [[0.0, 0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 0.0, f64::NAN, 2.0], [1.0, 0.0, 0.0, 2.0, 2.0]];
+    for mode in ["avg", "max"] {
+        let got = aligned(16, vec![text("mode", mode)], &images, &boxes).unwrap();
+        let seen: Vec<bool> = got.iter().map(|it| it.is_nan()).collect();
+        // The other channel of the first image has all of its numbers.
+        assert_eq!(seen, [true, false, true, true, false, false], "{mode}");
+    }
+}
+
+#[test]
+fn boxes_that_cannot_be_taken_are_an_error() {
+    let of = |attributes, boxes: [f64; 5]| aligned(16, attributes, &images(), &[boxes]).unwrap_err().to_string();
+    let said = of(vec![], [0.0, 0.0, 0.0, 1e6, 1e6]);
+    assert!(said.contains("a box is so large that the image is looked at more than 4194304 times"), "{said}");
+    for image in [-1.0, 2.0] {
+        let said = of(vec![], [image, 0.0, 0.0, 1.0, 1.0]);
+        assert!(said.contains(&format!("a box is of image {image}, and there are 2")), "{said}");
+    }
+    let said = of(vec![text("mode", "median")], BOXES[0]);
+    assert!(said.contains(r#"mode "median" is not known"#), "{said}");
+}

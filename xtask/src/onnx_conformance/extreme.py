@@ -32,6 +32,8 @@ OTHERS = {
     "reducemean_of_nothing": "has 0",
     "reducesum_int64": "computes in double precision",
     "reducesumsquare_int64": "computes in double precision",
+    "roialign_max_nan": "leaves NaN out",
+    "roialign_no_corner": "takes finite corners alone",
     "sigmoid_float64": "has 0 far below 0",
     "silu": "has 0 far below 0",
     "softplus_float16": "has ∞ where the exponential is",
@@ -624,6 +626,21 @@ def places():
     case("nonzero_nan", node("NonZero", "x"), {"x": array([[0, NAN], [-0.0, 1e-40]])}, {"y": array([[0, 1], [1, 1]], I64)}, note="NaN is not zero")
 
 
+def boxes():
+    x = array([[[[-1, -2], [-3, -4]]]])
+    with_nan = array([[[[1, NAN], [3, 4]]]])
+    batch = array([0], I64)
+    whole = {"r": array([[0, 0, 1, 1]]), "b": batch}
+    at_once = {"coordinate_transformation_mode": "output_half_pixel", "sampling_ratio": 1}
+    for mode, wanted in [("avg", -2.5), ("max", -0.25)]:
+        aligned = node("RoiAlign", "x,r,b", mode=mode, **at_once)
+        note = "the largest share that one of four numbers has, as in ONNX's own cases, and not the largest number between them"
+        case(f"roialign_{mode}", aligned, {"x": x}, {"y": array([[[[wanted]]]])}, whole, note=note if mode == "max" else "")
+        case(f"roialign_{mode}_nan", aligned, {"x": with_nan}, {"y": array([[[[NAN]]]])}, whole)
+    aligned = node("RoiAlign", "x,r,b")
+    case("roialign_no_corner", aligned, {"x": x}, {"y": array([[[[NAN]]]])}, {"r": array([[0, 0, NAN, 1]]), "b": batch}, note="a box without an end is not empty")
+
+
 def rows_of_tables():
     x = array([[1, NAN], [NAN, NAN], [0.5, -3], [INF, 1], [-INF, 1]])
     tree = {
@@ -654,5 +671,5 @@ def rows_of_tables():
 
 
 with np.errstate(all="ignore"):
-    for write in [functions_of_numbers, pairs, integers, casts, reductions, shares, windows, products, narrow_and_wide, resized, places, rows_of_tables]:
+    for write in [functions_of_numbers, pairs, integers, casts, reductions, shares, windows, products, narrow_and_wide, resized, places, boxes, rows_of_tables]:
         write()

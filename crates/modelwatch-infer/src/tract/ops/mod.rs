@@ -15,6 +15,7 @@ mod linear;
 mod products;
 mod quantized;
 mod reduction;
+mod regions;
 mod resample;
 mod resize;
 mod row_op;
@@ -79,6 +80,7 @@ pub(super) fn onnx() -> Onnx {
     res.op_register.insert("Mod", functions::modulo);
     res.op_register.insert("Pow", |_, _| Ok((functions::power(), vec![])));
     res.op_register.insert("Resize", resize::parse);
+    res.op_register.insert("RoiAlign", regions::parse);
     res.op_register.insert("Upsample", upsample);
     res.op_register.insert("Mish", |_, _| Ok((functions::mish(), vec![])));
     res.op_register.insert("Softplus", |_, _| Ok((functions::softplus(), vec![])));

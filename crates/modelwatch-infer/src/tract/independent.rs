@@ -13,7 +13,7 @@ use tract_onnx::{
         binary::TypedBinOp,
         cast::Cast,
         change_axes::AxisOp,
-        cnn::{Conv, MaxPool, SumPool},
+        cnn::{Conv, Deconv, MaxPool, SumPool},
         einsum::EinSum,
         element_wise::ElementWiseOp,
         nn::{Reduce, Softmax},
@@ -74,6 +74,7 @@ fn axes_of_outputs(
     let is_believed = node.op_is::<AxisOp>()
         || node.op_is::<Cast>()
         || node.op_is::<Conv>()
+        || node.op_is::<Deconv>()
         || node.op_is::<DequantizeLinearF32>()
         || node.op_is::<EinSum>()
         || node.op_is::<ElementWiseOp>()
@@ -171,6 +172,17 @@ mod tests {
             })
         };
         assert!(network(1) && !network(0));
+    }
+
+    #[test]
+    fn rows_are_followed_through_a_transposed_convolution() {
+        assert!(of(|model, x| {
+            let spec = PoolSpec { padding: PaddingSpec::Explicit(tvec![0, 0], tvec![0, 0]), ..windows(1) };
+            let deconv = Deconv::new(spec, KernelFormat::OIHW, tvec![0, 0], 1);
+            let kernel = model.add_const("kernel", Tensor::zero::<f32>(&[4, 1, 2, 2]).unwrap()).unwrap();
+            let bias = model.add_const("bias", Tensor::zero::<f32>(&[4]).unwrap()).unwrap();
+            model.wire_node("y", deconv, &[x, kernel, bias]).unwrap()[0]
+        }));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A model compiled for concrete shapes, and the state of a thread that runs it.
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,13 +9,14 @@ use std::{
 use modelwatch_tensors::heap;
 use tract_onnx::{
     prelude::{DatumType, IntoArcTensor, IntoRunnable, IntoTValue, TValue, TVec, TractError, TractResult, TypedModel},
+    tract_core::ops::konst::Const,
     tract_hir::internal::ensure,
 };
 
 use super::{
     apart, convert, guard, independent,
     interpreter::{Costly, Interpreter, Limits, Value},
-    memory,
+    kernels, memory,
     self_tests::{ModelTests, Outcome},
     source::{Source, as_answered, known_dims},
     stages::{Fallback, StageStates, Stages},
@@ -223,6 +225,9 @@ fn size_matters(
 /// The rows of the smallest batch in which they can influence each other.
 const PAIR: usize = 2;
 
+/// Bytes of constants up to which a pair is asked in its optimized form, which has a copy of them.
+const FEW_BYTES: usize = 256 << 20;
+
 /// Returns whether rows that are run one by one have other answers in a batch, of a model as it is written.
 ///
 /// It is asked only where its graph does not tell, as the graphs of most networks do: a batch takes as much more memory.
@@ -230,20 +235,49 @@ fn pairs_differ(path: &Path, source: &Source, stages: &Stages, row_shapes: &[Vec
     let pair = || -> TractResult<_> {
         let mut typed = source.typed(PAIR, row_shapes)?;
         apart::separate(&mut typed, PAIR)?;
-        if !source.info.tells_sizes() && independent::rows_are_independent(&typed, PAIR) {
-            return Ok(None);
-        }
-        memory::check(&typed)?;
-        as_answered(&mut typed)?;
-        Ok(Some(typed.into_runnable()?))
+        let is_told = !source.info.tells_sizes() && independent::rows_are_independent(&typed, PAIR);
+        Ok((!is_told).then_some(typed))
     };
     // A graph for single rows alone has no other answer.
     let Ok(Some(pair)) = guard::caught(pair) else { return false };
     let Ok(probe) = Probe::new(path, PAIR, row_shapes, &source.info.inputs) else { return false };
     let types = &source.input_types;
+    // The form as written takes several times as long.
+    if bytes_of_constants(&pair) <= FEW_BYTES && are_alike_optimized(pair.clone(), stages, probe, types) {
+        return false;
+    }
+    // Rounding, or a mistake of the optimizer, is no influence of rows.
+    let written = || -> TractResult<_> {
+        let mut typed = pair;
+        memory::check(&typed)?;
+        as_answered(&mut typed)?;
+        typed.into_runnable()
+    };
+    let Ok(pair) = guard::caught(written) else { return false };
     let several = |it| of_pair(convert::outputs(&memory::run(&mut pair.spawn()?, convert::inputs(it, types)?)?)?);
     let alone = |it| convert::outputs(&stages.run_as_written(convert::inputs(it, types)?)?);
     guard::caught(|| Ok(!probe.is_the_same_alone::<TractError>(&several, &alone))).unwrap_or(false)
+}
+
+/// Returns whether both rows of a pair have the answers that they have alone; not where that cannot be asked of the optimized forms.
+fn are_alike_optimized(pair: TypedModel, stages: &Stages, probe: Probe<'_>, types: &[DatumType]) -> bool {
+    let is_answered = Cell::new(true);
+    let alike = guard::caught(|| {
+        let pair = Stages::new(pair)?;
+        let ask = |of: &Stages, it| convert::outputs(&of.run(convert::inputs(it, types)?)?);
+        let noted = |answer: TractResult<Vec<HostTensor>>| answer.inspect_err(|_| is_answered.set(false));
+        let several = |it| noted(ask(&pair, it).and_then(of_pair));
+        let alone = |it| noted(ask(stages, it));
+        Ok(probe.is_the_same_alone::<TractError>(&several, &alone))
+    });
+    kernels::forget_spare();
+    heap::give_back();
+    alike.unwrap_or(false) && is_answered.get()
+}
+
+fn bytes_of_constants(model: &TypedModel) -> usize {
+    let constants = model.nodes().iter().filter_map(|it| it.op_as::<Const>());
+    constants.map(|it| it.val().len() * it.val().datum_type().size_of()).sum()
 }
 
 /// Returns the answer to a pair of rows; none is one that has no row for each.

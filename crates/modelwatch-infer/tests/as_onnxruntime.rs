@@ -438,3 +438,70 @@ fn boxes_that_cannot_be_taken_are_an_error() {
     let said = of(vec![text("mode", "median")], BOXES[0]);
     assert!(said.contains(r#"mode "median" is not known"#), "{said}");
 }
+
+/// Numbers between -0.5 and 0.5.
+fn sequence(name: &str, dims: &[i64], scale: f32) -> TensorProto {
+    let number = |it: i64| ((it as f64 * 0.618_033_988_749_895).fract() as f32 - 0.5) * scale;
+    float_tensor(name, dims, &(1..=dims.iter().product()).map(number).collect::<Vec<_>>())
+}
+
+/// Returns what a kernel makes of images of two channels, three by four, at places with these offsets.
+fn deformed(offsets: &[i64], inputs: &[&str], x: &[f64]) -> Result<Vec<f64>, InferError> {
+    let attributes = vec![
+        ints("dilations", &[1, 2]),
+        int("group", 2),
+        int("offset_group", 2),
+        ints("pads", &[1, 1, 0, 1]),
+        ints("strides", &[2, 1]),
+    ];
+    let constants = vec![
+        sequence("weights", &[2, 1, 2, 2], 1.0),
+        sequence("offsets", offsets, 5.0),
+        sequence("bias", &[2], 1.0),
+        sequence("less", &[1, 8, 2, 4], 1.0),
+        float_tensor("half", &[], &[0.5]),
+    ];
+    let nodes = vec![
+        node("Add", "", &["less", "half"], "mask", vec![]),
+        node("DeformConv", "", &[&["x", "weights", "offsets"], inputs].concat(), "y", attributes),
+    ];
+    answer(19, &[-1, 2, 3, 4], nodes, constants, x)
+}
+
+#[test]
+fn kernels_reach_where_the_data_says() {
+    let x: Vec<f64> =
+        (1..=24).map(|it| f64::from((f64::from(it) * 0.618_033_988_749_895).fract() as f32 - 0.5)).collect();
+    let got = deformed(&[1, 16, 2, 4], &["bias", "mask"], &x).unwrap();
+    let wanted = [
+        0.120_447_17,
+        0.118_076_98,
+        0.137_930_84,
+        0.118_034_005,
+        0.118_034_005,
+        0.089_126_58,
+        0.122_972_79,
+        0.118_034_005,
+        -0.267_477_15,
+        -0.202_544_24,
+        -0.263_932_02,
+        -0.265_842_3,
+        -0.354_342_7,
+        -0.275_605_17,
+        -0.163_800_51,
+        -0.258_617_9,
+    ];
+    assert_close("with a mask", &got, &wanted);
+    // The bias is the last to be added.
+    let without = deformed(&[1, 16, 2, 4], &["", "mask"], &x).unwrap();
+    let bias = |it: usize| if it < 8 { 0.118_034 } else { -0.263_932 };
+    assert_close("without a bias", &without, &(0..16).map(|it| wanted[it] - bias(it)).collect::<Vec<_>>());
+    let mut with_nan = x.clone();
+    with_nan[0] = f64::NAN;
+    let seen = deformed(&[1, 16, 2, 4], &[], &with_nan).unwrap();
+    assert!(seen[..8].iter().any(|it| it.is_nan()) && seen[8..].iter().all(|it| it.is_finite()), "{seen:?}");
+    let said = deformed(&[1, 16, 2, 3], &[], &x).unwrap_err().to_string();
+    assert!(said.contains("offsets are 2 by 3, which are not the places of the kernel in 3 by 4"), "{said}");
+    let said = deformed(&[1, 12, 2, 4], &[], &x).unwrap_err().to_string();
+    assert!(said.contains("not of 16 channels"), "{said}");
+}

@@ -150,7 +150,7 @@ impl Deconvolution {
 }
 
 /// Returns one number for each of `n`, all the same where none are given.
-fn each(numbers: &[usize], n: usize, default: usize) -> TractResult<Vec<usize>> {
+pub(super) fn each(numbers: &[usize], n: usize, default: usize) -> TractResult<Vec<usize>> {
     ensure!(numbers.is_empty() || numbers.len() == n, "{} numbers where {n} are needed", numbers.len());
     Ok(if numbers.is_empty() { vec![default; n] } else { numbers.to_vec() })
 }

@@ -7,6 +7,7 @@
 
 mod choice;
 mod deconvolution;
+mod deformable;
 mod encoder;
 mod features;
 mod functions;
@@ -70,6 +71,7 @@ pub(super) fn onnx() -> Onnx {
         res.op_register.insert(name, reduction::parse);
     }
     res.op_register.insert("ConvTranspose", deconvolution::parse);
+    res.op_register.insert("DeformConv", deformable::parse);
     res.op_register.insert("GlobalAveragePool", |_, _| Ok((functions::global_mean(), vec![])));
     res.op_register.insert("GlobalLpPool", functions::global_norm);
     res.op_register.insert("LogSoftmax", functions::log_softmax);

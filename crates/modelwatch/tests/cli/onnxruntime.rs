@@ -86,10 +86,13 @@ mod installed {
     fn a_judged_model_may_run_on_it_as_well() {
         let Some(run) = library("a_judged_model_may_run_on_it_as_well") else { return };
         let head = digits("e08").replace("name = 'digits' }", "name = 'digits', runtime = 'onnxruntime' }");
-        let (code, record) = Project::new()
+        let project = Project::new();
+        let (code, record) = project
             .run(&format!("{head}{run}[[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\nrequire = {{ accuracy = '>= 0.97' }}\n"));
         assert_eq!(code, 0, "{:#}", record["checks"]);
         assert!(record["models"][0]["runtime"].as_str().unwrap().starts_with("onnxruntime "));
+        // What rows have to do with each other is kept for the user.
+        assert_eq!(std::fs::read_dir(project.cache().join("self-tests")).unwrap().count(), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Project, repository};
 
 /// Every example of `configs/`.
-const EXAMPLES: [&str; 22] = [
+const EXAMPLES: [&str; 23] = [
     "behavior-image",
     "behavior-tabular",
     "breast-cancer",
@@ -30,6 +30,7 @@ const EXAMPLES: [&str; 22] = [
     "recorded",
     "stream",
     "training-series",
+    "unsupervised",
 ];
 
 #[test]
@@ -119,5 +120,5 @@ fn the_planted_fault_trial_has_no_problems() {
         .unwrap();
     let out = String::from_utf8_lossy(&trial.stdout);
     assert!(trial.status.success(), "{out}{}", String::from_utf8_lossy(&trial.stderr));
-    assert!(out.contains("25 healthy checkpoints, 14 planted faults, 0 problems"), "{out}");
+    assert!(out.contains("30 healthy checkpoints, 14 planted faults, 0 problems"), "{out}");
 }

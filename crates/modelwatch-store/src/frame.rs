@@ -108,6 +108,23 @@ pub(crate) struct Scratch {
     decoded: Vec<u8>,
 }
 
+/// Returns whether a frame is as long as one that has so many bytes as they are.
+pub(crate) fn is_raw(located: &Located, len: usize) -> bool {
+    located.base.is_none() && located.source.span.size == (FRAME_HEADER + len) as u64
+}
+
+/// Returns whether a frame that [`is_raw`] is the one of these bytes, which are those that its digest is of. It is read in
+/// one go.
+pub(crate) fn holds(scratch: &mut Scratch, blobs: &dyn Blobs, located: &Located, bytes: &[u8]) -> bool {
+    let Source { hash, pack, span } = located.source;
+    let Ok(len) = u32::try_from(bytes.len()) else { return false };
+    let frame = &mut scratch.encoded;
+    frame.resize(FRAME_HEADER + bytes.len(), 0);
+    let header = Header { codec: Codec::Raw, raw_len: len, encoded_len: len, hash };
+    blobs.read_at(&keys::pack(pack), span.offset, frame).is_ok()
+        && frame.split_first_chunk().is_some_and(|(head, payload)| *head == header.to_bytes() && payload == bytes)
+}
+
 /// Fills `out`, which is as long as the chunk, with the chunk's bytes, checked.
 pub(crate) fn read(blobs: &dyn Blobs, located: &Located, out: &mut [u8]) -> Result<()> {
     read_with(&mut Scratch::default(), blobs, located, out)

@@ -25,6 +25,10 @@ use crate::{
 /// that refs are at, of which those that were moved last count.
 const N_DEDUPLICATE: usize = 8;
 
+/// From how many bytes on a chunk that is stored as it is is read by itself: a pack that is hashed is read in pieces of no
+/// more than four times as many.
+const LARGE: usize = 256 << 10;
+
 /// The stored chunks that a new checkpoint may share or be a difference to.
 pub(crate) struct Known {
     shared: Arc<Shared>,
@@ -86,8 +90,9 @@ impl Known {
     }
 
     /// Returns where the chunk is stored, if it is and its bytes are these. The store's claim to have it is not
-    /// enough: a checkpoint must never come to rest on damaged bytes. So either the pack has the bytes that were
-    /// written, or the chunk in it is compared.
+    /// enough: a checkpoint must never come to rest on damaged bytes. So the chunk in the pack is compared, unless the
+    /// pack has the bytes that were written: to hash those takes less than to decode chunks or to ask for many small ones,
+    /// but more than to compare large ones that are stored as they are.
     pub(crate) fn find(
         &self,
         hash: Digest,
@@ -100,8 +105,12 @@ impl Known {
             return None;
         }
         let blobs = self.shared.blobs.as_ref();
-        if self.packs.vouches_for(blobs, &located, found) {
+        let is_raw = frame::is_raw(&located, bytes.len());
+        if !(is_raw && bytes.len() >= LARGE) && self.packs.vouches_for(blobs, &located, found) {
             return Some(located);
+        }
+        if is_raw {
+            return frame::holds(scratch, blobs, &located, bytes).then_some(located);
         }
         found.resize(bytes.len(), 0);
         frame::read_unchecked(scratch, blobs, &located, found).ok()?;

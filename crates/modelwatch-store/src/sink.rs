@@ -75,6 +75,12 @@ pub(crate) struct Part<'a> {
     pub(crate) width: usize,
 }
 
+/// A chunk's digest, and where it is stored if it is.
+pub(crate) struct Seen {
+    pub(crate) hash: Digest,
+    stored: Option<Located>,
+}
+
 /// The buffers of one thread.
 #[derive(Default)]
 struct Worker {
@@ -83,18 +89,12 @@ struct Worker {
     scratch: Scratch,
 }
 
-/// A chunk that is to be stored unless it is, and the buffer for that.
+/// A chunk that is to be stored, and the buffer for that.
 struct Task<'a> {
     bytes: &'a [u8],
     hash: Digest,
     part: Part<'a>,
     buffer: Vec<u8>,
-}
-
-/// What becomes of a chunk.
-enum Fate {
-    Stored(Located),
-    New(Frame, Option<Source>),
 }
 
 impl Sink {
@@ -117,9 +117,16 @@ impl Sink {
         })
     }
 
-    /// Returns the digests of chunks.
-    pub(crate) fn digests(&mut self, chunks: &[&[u8]]) -> Vec<Digest> {
-        share(&mut self.workers, chunks.to_vec(), |_, it| Digest::of(it))
+    /// Returns the digests of chunks, and which of them are stored already. Each is hashed and compared by one thread
+    /// without a pause, so that its bytes come from memory once.
+    pub(crate) fn look_at(&mut self, chunks: &[&[u8]]) -> Vec<Seen> {
+        let (known, placed) = (&self.known, &self.placed);
+        share(&mut self.workers, chunks.to_vec(), |worker, bytes| {
+            let hash = Digest::of(bytes);
+            let is_placed = placed.contains_key(&hash);
+            let stored = if is_placed { None } else { worker.find(known, hash, bytes) };
+            Seen { hash, stored }
+        })
     }
 
     /// Returns the digest of a tensor that consists of just these chunks, if one is known.
@@ -127,45 +134,42 @@ impl Sink {
         self.known.whole(chunks)
     }
 
-    /// Stores the chunks with these digests, which follow one another from `first` on, unless they are stored
-    /// already.
-    pub(crate) fn put(&mut self, chunks: &[&[u8]], digests: &[Digest], first: Part<'_>) -> Result<Vec<Placed>> {
+    /// Stores these chunks, which follow one another from `first` on, unless they are stored already.
+    pub(crate) fn put(&mut self, chunks: &[&[u8]], seen: &[Seen], first: Part<'_>) -> Result<Vec<Placed>> {
         let mut res = Vec::with_capacity(chunks.len());
         let n_round = N_CHUNKS_EACH * self.workers.len();
-        for (chunks, digests) in chunks.chunks(n_round).zip(digests.chunks(n_round)) {
-            self.put_round(chunks, digests, Part { at: first.at + res.len(), ..first }, &mut res)?;
+        for (chunks, seen) in chunks.chunks(n_round).zip(seen.chunks(n_round)) {
+            self.put_round(chunks, seen, Part { at: first.at + res.len(), ..first })?;
+            res.extend(seen.iter().map(|it| self.placed[&it.hash]));
         }
         Ok(res)
     }
 
-    fn put_round(
-        &mut self,
-        chunks: &[&[u8]],
-        digests: &[Digest],
-        first: Part<'_>,
-        out: &mut Vec<Placed>,
-    ) -> Result<()> {
+    fn put_round(&mut self, chunks: &[&[u8]], seen: &[Seen], first: Part<'_>) -> Result<()> {
         let mut tasks = Vec::with_capacity(chunks.len());
-        for (at, (&bytes, &hash)) in chunks.iter().zip(digests).enumerate() {
-            if !self.placed.contains_key(&hash) {
-                let part = Part { at: first.at + at, ..first };
-                tasks.push(Task { bytes, hash, part, buffer: self.packs.buffer() });
+        for (at, (&bytes, &Seen { hash, stored })) in chunks.iter().zip(seen).enumerate() {
+            if self.placed.contains_key(&hash) {
+                continue;
             }
+            if let Some(located) = stored {
+                self.placed.insert(hash, Placed::stored(&located, bytes.len() as u64));
+                continue;
+            }
+            let part = Part { at: first.at + at, ..first };
+            tasks.push(Task { bytes, hash, part, buffer: self.packs.buffer() });
         }
+        let n_new = tasks.iter().map(|it| it.bytes.len() as u64).sum();
         let (known, effort, start) = (&self.known, self.effort(), Instant::now());
-        let decide =
-            |worker: &mut Worker, it: Task<'_>| (it.hash, it.bytes.len() as u64, worker.decide(known, it, effort));
-        let decided = share(&mut self.workers, tasks, decide);
-        let is_new = |it: &&(Digest, u64, Fate)| matches!(it.2, Fate::New(..));
-        self.encoded.add(decided.iter().filter(is_new).map(|it| it.1).sum(), effort, start.elapsed());
-        for (hash, len, fate) in decided {
+        let encoded = share(&mut self.workers, tasks, |worker, it| worker.encode(known, it, effort));
+        self.encoded.add(n_new, effort, start.elapsed());
+        for (frame, base) in encoded {
             // The same chunk can be there twice in one round.
+            let hash = frame.header.hash;
             if !self.placed.contains_key(&hash) {
-                let placed = self.place(hash, len, fate)?;
+                let placed = self.add(frame, base)?;
                 self.placed.insert(hash, placed);
             }
         }
-        out.extend(digests.iter().map(|it| self.placed[it]));
         Ok(())
     }
 
@@ -174,15 +178,6 @@ impl Sink {
     fn effort(&self) -> Effort {
         let pace = &self.shared.pace;
         if self.stage.is_roomy() { pace.effort(&self.encoded) } else { pace.unhurried() }
-    }
-
-    fn place(&mut self, hash: Digest, len: u64, fate: Fate) -> Result<Placed> {
-        match fate {
-            Fate::Stored(Located { source: Source { pack, span, .. }, base }) => {
-                Ok(Placed { hash, len, base, pack: Pack::Stored(pack), span })
-            }
-            Fate::New(frame, base) => self.add(frame, base),
-        }
     }
 
     fn add(&mut self, frame: Frame, base: Option<Source>) -> Result<Placed> {
@@ -282,6 +277,11 @@ impl Sink {
 }
 
 impl Placed {
+    fn stored(located: &Located, len: u64) -> Self {
+        let Located { source: Source { hash, pack, span }, base } = *located;
+        Self { hash, len, base, pack: Pack::Stored(pack), span }
+    }
+
     pub(crate) fn span(&self) -> FrameSpan {
         self.span
     }
@@ -302,15 +302,16 @@ fn overtaken() -> Error {
 }
 
 impl Worker {
-    fn decide(&mut self, known: &Known, task: Task<'_>, effort: Effort) -> Fate {
-        let Task { bytes, hash, part, .. } = task;
-        if let Some(it) = known.find(hash, bytes, &mut self.found, &mut self.scratch) {
-            return Fate::Stored(it);
-        }
-        let base = if effort == Effort::None { None } else { known.base(part, bytes.len()) };
+    fn find(&mut self, known: &Known, hash: Digest, bytes: &[u8]) -> Option<Located> {
+        known.find(hash, bytes, &mut self.found, &mut self.scratch)
+    }
+
+    /// Returns the frame of a chunk, and what it is a difference to, if it is one.
+    fn encode(&mut self, known: &Known, task: Task<'_>, effort: Effort) -> (Frame, Option<Source>) {
+        let base = if effort == Effort::None { None } else { known.base(task.part, task.bytes.len()) };
         let frame = self.frame(task, base.as_ref().map(|it| it.1.as_slice()), effort);
         let base = base.filter(|_| matches!(frame.header.codec, Codec::Delta { .. })).map(|it| it.0);
-        Fate::New(frame, base)
+        (frame, base)
     }
 
     fn frame(&mut self, task: Task<'_>, base: Option<&[u8]>, effort: Effort) -> Frame {

@@ -269,12 +269,15 @@ impl CheckpointWriter for Writer {
         self.guarded(|it| {
             let (of, sink) = (format!("tensor:{name}"), &mut it.sink);
             let chunks: Vec<&[u8]> = bytes.chunks(chunk_size).collect();
-            let digests = sink.digests(&chunks);
-            let mut digest = if let [only] = digests[..] { Some(only) } else { sink.whole(&digests) };
+            let seen = sink.look_at(&chunks);
+            let mut digest = match &seen[..] {
+                [only] => Some(only.hash),
+                seen => sink.whole(&seen.iter().map(|it| it.hash).collect::<Vec<_>>()),
+            };
             let n_unknown = if digest.is_some() { 0 } else { bytes.len() };
             let hash = || _ = digest.get_or_insert_with(|| Digest::of(bytes));
             let first = Part { of: &of, at: 0, width: dtype.size() };
-            let chunks = beside(n_unknown, hash, || sink.put(&chunks, &digests, first))?;
+            let chunks = beside(n_unknown, hash, || sink.put(&chunks, &seen, first))?;
             let digest = digest.expect("it was known, or hashed");
             let draft = TensorDraft { dtype: dtype.to_string(), shape: shape.to_vec(), digest, chunks };
             it.tensors.insert(name.to_owned(), draft);
@@ -313,8 +316,8 @@ fn put_whole(
 }
 
 fn put_all(sink: &mut Sink, of: &str, chunks: &mut Vec<Placed>, new: &[&[u8]]) -> Result<()> {
-    let digests = sink.digests(new);
-    chunks.extend(sink.put(new, &digests, Part { of, at: chunks.len(), width: 0 })?);
+    let seen = sink.look_at(new);
+    chunks.extend(sink.put(new, &seen, Part { of, at: chunks.len(), width: 0 })?);
     Ok(())
 }
 

@@ -49,6 +49,7 @@ struct Inner {
     is_unreachable: Mutex<bool>,
     clock: AtomicU64,
     n_reads: AtomicUsize,
+    n_bytes_read: AtomicUsize,
     n_listed: AtomicUsize,
     n_requests: AtomicUsize,
 }
@@ -65,6 +66,7 @@ impl Memory {
             is_unreachable: Mutex::new(false),
             clock: AtomicU64::new(super::NOW),
             n_reads: AtomicUsize::new(0),
+            n_bytes_read: AtomicUsize::new(0),
             n_listed: AtomicUsize::new(0),
             n_requests: AtomicUsize::new(0),
         }))
@@ -99,6 +101,11 @@ impl Memory {
 
     pub(super) fn n_reads(&self) -> usize {
         self.0.n_reads.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of parts of files were read.
+    pub(super) fn n_bytes_read(&self) -> usize {
+        self.0.n_bytes_read.load(Ordering::Relaxed)
     }
 
     /// How often anything was asked of it: to read, to look, to list, to publish or to remove.
@@ -182,6 +189,7 @@ impl Blobs for Memory {
         };
         match bytes.get(offset as usize..).and_then(|it| it.get(..out.len())) {
             Some(it) => {
+                self.0.n_bytes_read.fetch_add(out.len(), Ordering::Relaxed);
                 out.copy_from_slice(it);
                 Ok(())
             }

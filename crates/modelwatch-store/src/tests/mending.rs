@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use modelwatch_sdk::{Error, store::RepairReport};
 
 use super::*;
-use crate::{manifest::StoredManifest, soundness::Soundness};
+use crate::{frame::FRAME_HEADER, manifest::StoredManifest, soundness::Soundness};
 
 fn damaged(memory: &Memory, part: &str) -> Vec<String> {
     let keys = memory.keys(part);
@@ -246,8 +246,19 @@ fn no_pack_is_put_aside_while_a_log_is_damaged() {
 }
 
 /// Saves a checkpoint of one tensor, all of it in one pack.
+/// How large a chunk is that is read by itself to compare it.
+const LARGE: usize = 256 << 10;
+
+fn in_chunks(chunk: usize) -> Settings {
+    Settings { max_pack: 8 << 20, chunk_size: chunk as u64, ..settings() }
+}
+
 fn save(memory: &Memory, bytes: &[u8]) -> CheckpointId {
-    let store = open_with(memory, Settings { max_pack: 8 << 20, ..settings() });
+    save_in_chunks(memory, bytes, CHUNK)
+}
+
+fn save_in_chunks(memory: &Memory, bytes: &[u8], chunk: usize) -> CheckpointId {
+    let store = open_with(memory, in_chunks(chunk));
     let mut writer = store.begin(&(), "digits", &Map::new()).unwrap();
     writer.tensor(&TensorView { name: "kernel", dtype: DType::U8, shape: &[bytes.len() as u64], bytes }).unwrap();
     writer.commit().unwrap()
@@ -255,20 +266,40 @@ fn save(memory: &Memory, bytes: &[u8]) -> CheckpointId {
 
 #[test]
 fn a_save_never_comes_to_rest_on_a_damaged_pack() {
+    check_damaged_packs(24, CHUNK);
+    check_damaged_packs(4, LARGE);
+}
+
+/// Saves a tensor of so many chunks again where a bit of its pack is another, in each half of each chunk, their headers and
+/// what is around them.
+fn check_damaged_packs(n_chunks: usize, chunk: usize) {
     let memory = Memory::new(true);
-    let tensor = noise(24 * CHUNK, 9);
-    let id = save(&memory, &tensor);
+    let tensor = noise(n_chunks * chunk, 9);
+    let id = save_in_chunks(&memory, &tensor, chunk);
     let [pack] = &memory.keys("packs/")[..] else { panic!("one pack holds it") };
     let whole = memory.get(pack);
-    for at in (0..whole.len()).step_by(CHUNK / 2) {
+    // The first header and the last byte, too.
+    let places = (0..whole.len()).step_by(chunk / 2).chain((8..8 + FRAME_HEADER).step_by(4)).chain([whole.len() - 1]);
+    for at in places {
         let memory = memory.copy();
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         memory.put(pack, bytes);
-        assert_eq!(save(&memory, &tensor), id);
-        let reader = open(&memory).open(&(), &id).unwrap();
+        assert_eq!(save_in_chunks(&memory, &tensor, chunk), id);
+        let reader = open_with(&memory, in_chunks(chunk)).open(&(), &id).unwrap();
         assert!(reader.tensor("kernel").unwrap().unwrap().bytes == tensor, "{at}");
     }
+}
+
+#[test]
+fn large_chunks_that_are_saved_again_are_read_once_each() {
+    const N: usize = 12;
+    let memory = Memory::new(true);
+    let tensor = noise(N * LARGE, 9);
+    let id = save_in_chunks(&memory, &tensor, LARGE);
+    let before = memory.n_bytes_read();
+    assert_eq!(save_in_chunks(&memory, &tensor, LARGE), id);
+    assert_eq!(memory.n_bytes_read() - before, N * (FRAME_HEADER + LARGE));
 }
 
 #[test]

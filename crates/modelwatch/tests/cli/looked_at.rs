@@ -61,7 +61,7 @@ fn tensors_of_types_that_are_not_read_never_vanish() {
     let (new, _) = put(&project, "a.safetensors");
     for (arguments, code, words) in [
         (["diff", old.as_str(), new.as_str(), "--tensors"], 1, "its bytes changed; it has element type F8_E4M3"),
-        (["diff", old.as_str(), old.as_str(), "--tensors"], 0, "1 of 1 tensors are the same"),
+        (["diff", old.as_str(), old.as_str(), "--tensors"], 0, "1 of 1 tensor is the same"),
     ] {
         let diff = store(&project, &arguments);
         assert!(diff.code == code && diff.out.contains(words), "{} {}{}", diff.code, diff.out, diff.err);

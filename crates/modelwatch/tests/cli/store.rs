@@ -357,7 +357,8 @@ fn a_store_is_measured_examined_and_mended_from_a_replica() {
     project.write("x.toml", pipeline);
     let mended = project.modelwatch(&["store", "--pipeline", "x.toml", "repair"]);
     assert!(mended.code == 0 && mended.out.contains("mended: "), "{}{}", mended.out, mended.err);
-    ok(&project, &["scrub"]);
+    let scrub = ok(&project, &["scrub"]);
+    assert!(scrub.starts_with("2 checkpoints without damage; "), "{scrub}");
     ok(&project, &["scrub", "--fast"]);
     ok(&project, &["scrub", "--sample", "50"]);
     assert_eq!(store(&project, &["scrub", "--sample", "0"]).code, 2);
@@ -556,7 +557,7 @@ fn what_was_pruned_is_not_stored_again_by_who_watches_next() {
          [checkpoint]\nimport = 'm.bin'\nname = 'digits'\nkeep = { last = 1, grace = '0s' }\n",
     );
     let pruned = project.modelwatch(&["store", "--pipeline", "pipeline.toml", "prune"]);
-    assert!(pruned.code == 0 && pruned.out.contains("1 of 2 checkpoints were removed"), "{}{}", pruned.out, pruned.err);
+    assert!(pruned.code == 0 && pruned.out.contains("1 of 2 checkpoints was removed"), "{}{}", pruned.out, pruned.err);
     publish(&project, "step-00000004");
     let (after, (code, said)) = watch(2);
     assert_eq!((code, said.lines().count()), (0, 1), "{said}");

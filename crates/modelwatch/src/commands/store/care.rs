@@ -30,8 +30,8 @@ pub(super) fn scrub(
         None => ScrubDepth::Full,
     };
     let report = store.scrub(host, depth).map_err(explained)?;
-    let mut text =
-        format!("{} checkpoints without damage; {} bytes were read and checked\n", report.checkpoints, report.bytes);
+    let checkpoints = text::counted(report.checkpoints as usize, "checkpoint");
+    let mut text = format!("{} without damage; {} were read and checked\n", checkpoints, text::bytes(report.bytes));
     for it in &report.damage {
         text.push_str(&format!("damaged: {it}\n"));
     }

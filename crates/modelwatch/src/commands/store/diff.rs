@@ -16,7 +16,7 @@ use super::{explained, get::refuse_in_store, resolve, table};
 use crate::{
     commands::{Code, refuse_existing},
     output,
-    report::text::plain,
+    report::text::{count, counted, plain},
 };
 
 /// What is compared, and how that is told.
@@ -60,7 +60,10 @@ pub(super) fn diff(store: &dyn CheckpointStore, host: &dyn Host, [a, b]: [&str; 
     } else {
         let (from, to) = (from.short(), to.short());
         let mut text = match &unread {
-            None => format!("{from} → {to}: {n_same} of {} tensors are the same\n", differences.len()),
+            None => {
+                let (tensors, are) = (counted(differences.len(), "tensor"), if n_same == 1 { "is" } else { "are" });
+                format!("{from} → {to}: {} of {tensors} {are} the same\n", count(n_same as u64))
+            }
             Some(why) => format!("{from} → {to}: the tensors were not compared: {}\n", plain(why)),
         };
         match told {

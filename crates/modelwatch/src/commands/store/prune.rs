@@ -16,7 +16,7 @@ use super::{explained, history, table, time};
 use crate::{
     commands::{Code, Wrong},
     output,
-    report::text::{bytes, counted},
+    report::text::{bytes, count, counted},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -75,8 +75,7 @@ pub(super) fn prune(
         rows.add_row([it.id.short(), &time(it.time), what, &why]);
     }
     output::print(&rows.to_string())?;
-    let (n_all, verb) = (plan.len(), if how.dry_run { "would be" } else { "were" });
-    output::print(&format!("{n_going} of {n_all} checkpoints {verb} removed"))?;
+    output::print(&removed(n_going, plan.len(), how.dry_run))?;
     if how.dry_run && n_going > 0 {
         output::print("bytes that other checkpoints share with them, or are stored as differences to, would be kept")?;
     }
@@ -105,6 +104,15 @@ fn entry(it: &Retention) -> Value {
     })
 }
 
+fn removed(n_going: usize, n_all: usize, dry_run: bool) -> String {
+    let verb = match n_going {
+        _ if dry_run => "would be",
+        1 => "was",
+        _ => "were",
+    };
+    format!("{} of {} {verb} removed", count(n_going as u64), counted(n_all, "checkpoint"))
+}
+
 fn summary(report: &CollectReport, grace: u64, dry_run: bool) -> String {
     let of = |it: &Collected| format!("{}, {}", counted(it.files as usize, "file"), bytes(it.bytes));
     let verb = if dry_run { "would be " } else { "" };
@@ -127,6 +135,19 @@ fn summary(report: &CollectReport, grace: u64, dry_run: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_removed_agrees_in_number() {
+        for (n_going, n_all, expected) in [
+            (0, 1, "0 of 1 checkpoint were removed"),
+            (1, 1, "1 of 1 checkpoint was removed"),
+            (1, 2, "1 of 2 checkpoints was removed"),
+            (2, 1234, "2 of 1,234 checkpoints were removed"),
+        ] {
+            assert_eq!(removed(n_going, n_all, false), expected);
+        }
+        assert_eq!(removed(1, 1, true), "1 of 1 checkpoint would be removed");
+    }
 
     #[test]
     fn it_is_said_when_what_is_marked_goes_and_how_it_goes_at_once() {

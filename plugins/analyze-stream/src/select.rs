@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     arrow::schema::{DataType, Field},
-    rows::{Use, has_use, is_numeric},
+    rows::{Use, are_number_lists, has_use, is_numeric},
 };
 
 use crate::config::{Config, NumberType};
@@ -57,6 +57,10 @@ fn number_type(data_type: &DataType) -> Result<NumberType, String> {
         DataType::Boolean => Ok(NumberType::Boolean),
         it if is_numeric(it) && it.is_integer() => Ok(NumberType::Integer),
         it if is_numeric(it) || it.is_decimal() => Ok(NumberType::Float),
+        // What is said must not depend on which rows come together, so that the lengths themselves are not looked at.
+        it if are_number_lists(it) => Err(format!(
+            "it has lists of variable length, of type {it}, and lists are watched that have one length; give the column a type of fixed-size lists, or columns with numbers about them"
+        )),
         it => Err(format!("it has values of type {it}, which are no numbers")),
     }
 }

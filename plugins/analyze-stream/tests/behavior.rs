@@ -10,7 +10,7 @@ use modelwatch_sdk::{
     arrow::{
         array::{
             ArrayRef, BooleanArray, Decimal128Array, DictionaryArray, FixedSizeListArray, Float32Array, Float64Array,
-            Int8Array, Int64Array, StringArray, TimestampSecondArray,
+            Int8Array, Int64Array, ListArray, StringArray, TimestampSecondArray, types::Float64Type,
         },
         schema::{DataType, Field},
     },
@@ -407,6 +407,7 @@ fn each_column_gets_an_answer() {
         let values = normals(7, n * width as usize, 0.0);
         Arc::new(FixedSizeListArray::new(item(), width, Arc::new(Float64Array::from(values)), None))
     };
+    let ragged = ListArray::from_iter_primitive::<Float64Type, _, _>((0..n).map(|it| Some(vec![Some(1.0); it % 3])));
     let decimals = Decimal128Array::from_iter_values((0..500).map(|it| it * 37 % 100)).with_precision_and_scale(10, 2);
     let rows = batch(vec![
         ("text", Use::Feature, Arc::new(StringArray::from(vec!["a"; n]))),
@@ -418,12 +419,17 @@ fn each_column_gets_an_answer() {
         ("great", Use::Feature, numbers((0..n).map(|it| if it % 2 == 0 { 1e300 } else { -1e300 }).collect())),
         ("pair", Use::Feature, list(2)),
         ("image", Use::Feature, list(65)),
+        ("ragged", Use::Feature, Arc::new(ragged)),
         ("code", Use::Categorical, numbers(normals(8, n, 0.0))),
         ("label", Use::Label, numbers(normals(9, n, 0.0))),
     ]);
     let report = run(&json!({}), &rows);
     assert_eq!(gap(&report, "column `text`"), "it has values of type Utf8, which are no numbers");
     assert_eq!(gap(&report, "column `image`"), "a row has 65 numbers, more than 64");
+    assert_eq!(
+        gap(&report, "column `ragged`"),
+        "it has lists of variable length, of type List(Float64), and lists are watched that have one length; give the column a type of fixed-size lists, or columns with numbers about them"
+    );
     assert_eq!(gap(&report, "column `empty`"), "there are 0 values, and the detector decides nothing before the 32th");
     let great = finding(&report, "MW-S003", "column `great`");
     assert_eq!(
@@ -441,7 +447,9 @@ fn each_column_gets_an_answer() {
     assert_eq!(finding(&report, "MW-S003", "column `text`").severity, Severity::Error);
     assert_eq!(gap(&report, "columns `no*`"), "there is no such column of numbers");
     assert_eq!((report.gaps.len(), overall(&report, "watched_streams")), (1, 3.0));
-    for config in [json!({"types": ["boolean"], "exclude": ["text", "image"]}), json!({"columns": ["type:boolean"]})] {
+    for config in
+        [json!({"types": ["boolean"], "exclude": ["text", "image", "ragged"]}), json!({"columns": ["type:boolean"]})]
+    {
         let report = run(&config, &rows);
         assert_eq!((report.gaps.len(), overall(&report, "watched_streams")), (0, 1.0), "{config}");
     }

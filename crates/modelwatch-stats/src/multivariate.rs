@@ -11,8 +11,10 @@
 mod calibration;
 mod classifier;
 mod correlation;
+mod design;
 mod energy;
 mod family;
+mod lanes;
 mod logistic;
 mod mmd;
 mod neighbors;
@@ -21,6 +23,7 @@ mod pool;
 mod projection;
 mod reconstruction;
 mod rows;
+mod subsets;
 mod symmetric;
 
 pub use calibration::{CalibrationChange, calibration_change};

@@ -3,7 +3,9 @@
 use crate::boosting::{BoostedTrees, BoostingOptions, Loss, TrainingRows};
 use crate::error::{Reason, Undefined};
 
-use super::logistic::{Design, Logistic, Penalty, Stop};
+use super::design::{Design, Stop};
+use super::lanes::{LANES, Lanes, Panels};
+use super::logistic::{Logistic, Penalty};
 use super::pool::{Dealings, Pool};
 
 /// Enough for the direction of the weights, on which alone the area depends. Every dealing is treated alike, so that the p-value does not
@@ -47,22 +49,32 @@ pub enum Classifier {
 pub fn cross_fitted_auc(pool: &Pool, dealings: &Dealings<'_>, classifier: Classifier) -> Result<Vec<f64>, Undefined> {
     let rows = pool.rows();
     match classifier {
-        Classifier::Logistic(penalty) => cross_fitted(pool, dealings, |split| {
-            let design = Design::new(split.others.iter().map(|&it| rows.row(it)).collect(), penalty)?;
-            let fold: Vec<&[f64]> = split.fold.iter().map(|&it| rows.row(it)).collect();
-            Ok(move |labels: &[f64]| {
-                let model = design.fit(labels, STOP);
-                Ok(fold.iter().map(|it| model.score(it)).collect())
+        Classifier::Logistic(penalty) => cross_fitted(pool, dealings, LANES, |split| {
+            let of_rows = |of: &[usize]| of.iter().map(|&it| rows.row(it)).collect::<Vec<&[f64]>>();
+            let design = Design::new(&of_rows(split.others), penalty)?;
+            let fold = of_rows(split.fold);
+            let fold = Panels::new(fold.len(), rows.width(), |row, column| fold[row][column]);
+            Ok(move |labels: &[Vec<f64>]| {
+                // Lanes that are left over learn what the last one does.
+                let of_row = |row: usize| std::array::from_fn(|it| labels[it.min(labels.len() - 1)][row]);
+                let of_rows: Vec<Lanes> = (0..labels[0].len()).map(of_row).collect();
+                let models = design.fit(&of_rows, STOP);
+                let mut res = vec![Vec::new(); labels.len()];
+                models.each_score(&fold, |_, scores| res.iter_mut().zip(scores).for_each(|(to, it)| to.push(it)));
+                Ok(res)
             })
         }),
-        Classifier::Trees => cross_fitted(pool, dealings, |split| {
+        Classifier::Trees => cross_fitted(pool, dealings, 1, |split| {
             let columns = |of: &[usize]| -> Vec<Vec<f64>> {
                 (0..rows.width()).map(|column| of.iter().map(|&it| rows.row(it)[column]).collect()).collect()
             };
             let (others, fold) = (columns(split.others), columns(split.fold));
-            Ok(move |labels: &[f64]| {
-                let training = TrainingRows { columns: &slices(&others), target: labels, weights: None };
-                BoostedTrees::fit(training, &TREES)?.predict(&slices(&fold))
+            Ok(move |labels: &[Vec<f64>]| {
+                let scores = |target: &Vec<f64>| {
+                    let training = TrainingRows { columns: &slices(&others), target, weights: None };
+                    BoostedTrees::fit(training, &TREES)?.predict(&slices(&fold))
+                };
+                labels.iter().map(scores).collect()
             })
         }),
     }
@@ -78,14 +90,16 @@ struct Split<'a> {
     others: &'a [usize],
 }
 
-/// Returns the areas, given what makes of a split a function from the labels of the other folds to the scores of the fold.
+/// Returns the areas, given what makes of a split a function from the labels of the other folds, of so many dealings at once, to the
+/// scores of the fold.
 fn cross_fitted<L>(
     pool: &Pool,
     dealings: &Dealings<'_>,
+    n_at_once: usize,
     learner: impl Fn(Split<'_>) -> Result<L, Undefined>,
 ) -> Result<Vec<f64>, Undefined>
 where
-    L: Fn(&[f64]) -> Result<Vec<f64>, Undefined>,
+    L: Fn(&[Vec<f64>]) -> Result<Vec<Vec<f64>>, Undefined>,
 {
     let n_rows = pool.rows().len();
     dealings.check(n_rows)?;
@@ -106,12 +120,16 @@ where
         let others = folds.iter().enumerate().filter(|it| it.0 != idx);
         let others: Vec<usize> = others.flat_map(|it| it.1.iter().copied()).collect();
         let learn = learner(Split { fold, others: &others })?;
-        for (dealing, sum) in sums.iter_mut().enumerate() {
+        for (sums, first) in sums.chunks_mut(n_at_once).zip((0..).step_by(n_at_once)) {
             dealings.go_on()?;
-            let label = |row: &usize| dealings.of_row(*row)[dealing];
-            let scores = learn(&others.iter().map(label).collect::<Vec<_>>())?;
-            let mut scored: Vec<(f64, bool)> = scores.into_iter().zip(fold.iter().map(|it| label(it) > 0.0)).collect();
-            *sum += pairs * area(&mut scored);
+            let labels = |of: &[usize], dealing: usize| -> Vec<f64> {
+                of.iter().map(|it| dealings.of_row(*it)[dealing]).collect()
+            };
+            let training: Vec<Vec<f64>> = (first..first + sums.len()).map(|it| labels(&others, it)).collect();
+            for ((sum, scores), dealing) in sums.iter_mut().zip(learn(&training)?).zip(first..) {
+                let is_current = labels(fold, dealing).into_iter().map(|it| it > 0.0);
+                *sum += pairs * area(&mut scores.into_iter().zip(is_current).collect::<Vec<_>>());
+            }
         }
     }
     if n_pairs == 0.0 {

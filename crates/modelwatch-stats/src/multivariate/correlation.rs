@@ -4,11 +4,19 @@ use crate::error::{Reason, Undefined};
 use crate::multiple::holm;
 use crate::two_sample::tails::normal_sf;
 
+use super::lanes::{LANES, Lanes};
 use super::pool::{Dealings, Pool};
 use super::rows::{Rows, alike};
+use super::subsets::Subsets;
 
 /// Beyond this a correlation counts as this one: its transform would grow without end.
 const GREATEST: f64 = 1.0 - 1e-6;
+
+/// By how much of a ratio its rounding can hide which one is greater, and more.
+const NEAR: f64 = 1e-9;
+
+/// How many dealings are computed together, so that memory is that of so many rows.
+const AT_ONCE: usize = 1024;
 
 /// Two columns and how they correlate in either sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,19 +46,12 @@ pub fn correlation_change(pool: &Pool, dealings: &Dealings<'_>) -> Result<Vec<f6
     // Sums around the mean of the pool lose no digits to an offset that all rows have.
     let centered = centered(rows);
     let centered = Rows { values: &centered, width: rows.width() };
-    let mut all = Sums::new(rows.width());
-    centered.iter().for_each(|it| all.add(it));
-    let statistic = |dealing: usize| {
-        dealings.go_on()?;
-        let mut current = Sums::new(rows.width());
-        for (row, _) in centered.iter().zip(dealings.dealing(dealing)).filter(|it| it.1 > 0.0) {
-            current.add(row);
-        }
-        let reference = all.without(&current);
-        let changes = reference.correlations().zip(current.correlations());
-        Ok(changes.map(|(left, right)| (left.atanh() - right.atanh()).abs()).fold(0.0, f64::max))
-    };
-    (0..dealings.len()).map(statistic).collect()
+    let mut res = Vec::with_capacity(dealings.len());
+    for first in (0..dealings.len()).step_by(AT_ONCE) {
+        let subsets = Subsets::new(dealings, first..(first + AT_ONCE).min(dealings.len()));
+        res.extend(greatest_changes(centered, &subsets)?);
+    }
+    Ok(res)
 }
 
 /// Returns all pairs of columns, the greatest change first, with p-values by Fisher's z: `(atanh r - atanh s) / √(1/(m-3) + 1/(n-3))`.
@@ -92,6 +93,99 @@ pub fn correlation_changes(reference: Rows<'_>, current: Rows<'_>) -> Result<Vec
     Ok(res)
 }
 
+/// Returns the greatest change of each dealing, of rows around the mean of the pool.
+fn greatest_changes(rows: Rows<'_>, subsets: &Subsets<'_>) -> Result<Vec<f64>, Undefined> {
+    let width = rows.width();
+    let rows = filled_up(rows);
+    let rows = Rows { values: &rows, width: width + LANES };
+    let spreads = spreads(rows, width, subsets)?;
+    let mut res = vec![0.0; subsets.len()];
+    // `(1 + r) (1 - s) / ((1 - r) (1 + s))` is the change before its logarithm is taken, which few pairs need.
+    let mut greatest_ratios = vec![0.0; subsets.len()];
+    for left in 0..width {
+        for right in (left + 1..width).step_by(LANES) {
+            let (current, total) =
+                subsets.sums(|row| lanes(rows.row(row), right).map(|it| rows.row(row)[left] * it))?;
+            for (dealing, current) in current.iter().enumerate() {
+                let at = dealing * rows.width;
+                let r = spreads[0].correlations(at, left, right, &std::array::from_fn(|it| total[it] - current[it]));
+                let s = spreads[1].correlations(at, left, right, current);
+                let ratios: Lanes = std::array::from_fn(|it| {
+                    let (up, down) = ((1.0 + r[it]) * (1.0 - s[it]), (1.0 - r[it]) * (1.0 + s[it]));
+                    if up > down { up / down } else { down / up }
+                });
+                let greatest_ratio = &mut greatest_ratios[dealing];
+                let least = *greatest_ratio * (1.0 - NEAR);
+                if !ratios.iter().any(|it| *it >= least) {
+                    continue;
+                }
+                for it in (0..LANES).filter(|it| ratios[*it] >= least) {
+                    *greatest_ratio = ratios[it].max(*greatest_ratio);
+                    res[dealing] = (r[it].atanh() - s[it].atanh()).abs().max(res[dealing]);
+                }
+            }
+        }
+    }
+    Ok(res)
+}
+
+/// Sums of columns in one sample, and of their squares around their mean, dealing by dealing.
+struct Spread {
+    n: f64,
+    sums: Vec<f64>,
+    /// Infinite for constant columns, so that they correlate with nothing.
+    squares: Vec<f64>,
+}
+
+impl Spread {
+    /// Returns the correlations of a column with those from another on, given what begins the dealing and the sums of their products.
+    fn correlations(&self, at: usize, left: usize, right: usize, products: &Lanes) -> Lanes {
+        let (sum, square) = (self.sums[at + left], self.squares[at + left]);
+        let (sums, squares) = (lanes(&self.sums[at..], right), lanes(&self.squares[at..], right));
+        std::array::from_fn(|it| {
+            let product = products[it] - sum * sums[it] / self.n;
+            (product / (square * squares[it]).sqrt()).clamp(-GREATEST, GREATEST)
+        })
+    }
+}
+
+/// Returns the spreads in the reference and in the current sample.
+fn spreads(rows: Rows<'_>, width: usize, subsets: &Subsets<'_>) -> Result<[Spread; 2], Undefined> {
+    let spread = |n: usize| {
+        let n_numbers = subsets.len() * rows.width;
+        Spread { n: n as f64, sums: vec![0.0; n_numbers], squares: vec![f64::INFINITY; n_numbers] }
+    };
+    let mut res = subsets.sizes().map(spread);
+    for first in (0..width).step_by(LANES) {
+        let (sums, total) = subsets.sums(|row| lanes(rows.row(row), first))?;
+        let (squares, total_squares) = subsets.sums(|row| lanes(rows.row(row), first).map(|it| it * it))?;
+        for (dealing, (sums, squares)) in sums.iter().zip(&squares).enumerate() {
+            let of_reference = |total: &Lanes, current: &Lanes| std::array::from_fn(|it| total[it] - current[it]);
+            let of_samples = [(of_reference(&total, sums), of_reference(&total_squares, squares)), (*sums, *squares)];
+            for (spread, (sums, squares)) in res.iter_mut().zip(of_samples) {
+                for (it, column) in (first..width.min(first + LANES)).enumerate() {
+                    let place = dealing * rows.width + column;
+                    let around_mean = squares[it] - sums[it] * sums[it] / spread.n;
+                    spread.sums[place] = sums[it];
+                    if !is_constant(around_mean, squares[it]) {
+                        spread.squares[place] = around_mean;
+                    }
+                }
+            }
+        }
+    }
+    Ok(res)
+}
+
+/// Returns the rows with zeros behind them, so that as many columns as there are lanes can be read from any.
+fn filled_up(rows: Rows<'_>) -> Vec<f64> {
+    rows.iter().flat_map(|row| row.iter().copied().chain([0.0; LANES])).collect()
+}
+
+fn lanes(values: &[f64], first: usize) -> Lanes {
+    std::array::from_fn(|it| values[first + it])
+}
+
 /// Sums and sums of products of columns.
 struct Sums {
     n: f64,
@@ -116,15 +210,6 @@ impl Sums {
         }
     }
 
-    fn without(&self, part: &Self) -> Self {
-        let minus = |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| a - b).collect();
-        Self {
-            n: self.n - part.n,
-            sums: minus(&self.sums, &part.sums),
-            products: minus(&self.products, &part.products),
-        }
-    }
-
     /// Returns the correlations of the columns, in the order of pairs.
     fn correlations(&self) -> impl Iterator<Item = f64> {
         let width = self.sums.len();
@@ -132,8 +217,7 @@ impl Sums {
         let product = move |left: usize, right: usize| {
             self.products[place(left, right)] - self.sums[left] * self.sums[right] / self.n
         };
-        // What is left of a constant column is rounding.
-        let is_constant = move |it: usize| product(it, it) <= 1e-12 * self.products[place(it, it)].abs();
+        let is_constant = move |it: usize| is_constant(product(it, it), self.products[place(it, it)]);
         let pairs = (0..width).flat_map(move |left| (left + 1..width).map(move |right| (left, right)));
         pairs.map(move |(left, right)| {
             if is_constant(left) || is_constant(right) {
@@ -143,6 +227,11 @@ impl Sums {
             (product(left, right) / scale).clamp(-GREATEST, GREATEST)
         })
     }
+}
+
+/// Returns whether a column is constant, by its squares around its mean and around 0: what is left of a constant one is rounding.
+fn is_constant(around_mean: f64, around_zero: f64) -> bool {
+    around_mean <= 1e-12 * around_zero.abs()
 }
 
 fn centered(rows: Rows<'_>) -> Vec<f64> {

@@ -3,8 +3,9 @@
 use crate::boosting::logistic;
 use crate::error::{Reason, Undefined};
 
+use super::design::{Design, Stop};
+use super::lanes::{LANES, Lanes};
 use super::rows::Rows;
-use super::symmetric::Cholesky;
 
 /// How much a squared weight costs in units of log-likelihood, times ½; scikit-learn's `1 / C`. The intercept costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,22 +18,6 @@ pub struct Logistic {
     pub intercept: f64,
     /// `b`.
     pub weights: Vec<f64>,
-}
-
-/// When an iteration ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stop {
-    /// After so many steps.
-    pub(super) steps: usize,
-    /// After a step in which nothing moved by more.
-    pub(super) moved: f64,
-}
-
-/// Rows with what depends on them alone, so that many sets of labels can be learned from them.
-pub(super) struct Design<'a> {
-    rows: Vec<&'a [f64]>,
-    penalty: f64,
-    factor: Cholesky,
 }
 
 impl Logistic {
@@ -58,9 +43,9 @@ impl Logistic {
         if labels.iter().all(|it| *it) || !labels.contains(&true) {
             return Err(Undefined::new(Reason::OneClass));
         }
-        let labels: Vec<f64> = labels.iter().map(|&it| f64::from(u8::from(it))).collect();
-        let design = Design::new(rows.iter().collect(), penalty)?;
-        Ok(design.fit(&labels, Stop { steps: 1000, moved: 1e-10 }))
+        let labels: Vec<Lanes> = labels.iter().map(|&it| [f64::from(u8::from(it)); LANES]).collect();
+        let design = Design::new(&rows.iter().collect::<Vec<_>>(), penalty)?;
+        Ok(design.fit(&labels, Stop { steps: 1000, moved: 1e-10 }).first())
     }
 
     /// Returns the probability of the second class.
@@ -71,53 +56,6 @@ impl Logistic {
     /// Returns the log-odds of the second class.
     pub fn score(&self, row: &[f64]) -> f64 {
         self.intercept + self.weights.iter().zip(row).map(|(weight, it)| weight * it).sum::<f64>()
-    }
-}
-
-impl<'a> Design<'a> {
-    pub(super) fn new(rows: Vec<&'a [f64]>, Penalty(penalty): Penalty) -> Result<Self, Undefined> {
-        if !(penalty > 0.0 && penalty.is_finite()) {
-            return Err(Undefined::new(Reason::OutOfRange));
-        }
-        let width = rows.first().ok_or(Undefined::new(Reason::Empty))?.len();
-        let size = width + 1;
-        // The lower triangle; the intercept comes first.
-        let mut bound = vec![0.0; size * size];
-        for row in &rows {
-            bound[0] += 0.25;
-            for (idx, value) in row.iter().enumerate() {
-                let quarter = value * 0.25;
-                let to = &mut bound[(idx + 1) * size..][..idx + 2];
-                to[0] += quarter;
-                to[1..].iter_mut().zip(*row).for_each(|(sum, it)| *sum += quarter * it);
-            }
-        }
-        (1..size).for_each(|it| bound[it * size + it] += penalty);
-        Ok(Self { rows, penalty, factor: Cholesky::new(size, bound)? })
-    }
-
-    /// Returns the model of labels 0 and 1, both of which have to be there.
-    pub(super) fn fit(&self, labels: &[f64], stop: Stop) -> Logistic {
-        let share = labels.iter().sum::<f64>() / labels.len() as f64;
-        let width = self.rows[0].len();
-        let mut res = Logistic { intercept: (share / (1.0 - share)).ln(), weights: vec![0.0; width] };
-        let mut step = vec![0.0; width + 1];
-        for _ in 0..stop.steps {
-            step[0] = 0.0;
-            step[1..].iter_mut().zip(&res.weights).for_each(|(step, weight)| *step = -self.penalty * weight);
-            for (row, label) in self.rows.iter().zip(labels) {
-                let residual = label - res.probability(row);
-                step[0] += residual;
-                step[1..].iter_mut().zip(*row).for_each(|(sum, it)| *sum += residual * it);
-            }
-            self.factor.solve(&mut step);
-            res.intercept += step[0];
-            res.weights.iter_mut().zip(&step[1..]).for_each(|(weight, it)| *weight += it);
-            if step.iter().all(|it| it.abs() <= stop.moved) {
-                break;
-            }
-        }
-        res
     }
 }
 

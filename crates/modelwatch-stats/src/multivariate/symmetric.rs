@@ -1,6 +1,10 @@
 //! Small symmetric matrices: solving and eigenvectors. They are as wide as rows are, never as long as data is.
 
+use std::ops::Range;
+
 use crate::error::{Reason, Undefined};
+
+use super::lanes::{LANES, Lanes};
 
 /// The lower triangle `L` of a positive definite matrix `L Lᵀ`, row by row.
 #[derive(Clone, Debug)]
@@ -29,18 +33,27 @@ impl Cholesky {
         Ok(Self { size, lower: matrix })
     }
 
-    /// Replaces the right side of `A x = b` by its solution.
-    pub(super) fn solve(&self, right: &mut [f64]) {
+    /// Replaces the right side of `A x = b` by its solution, in each lane for itself.
+    pub(super) fn solve(&self, right: &mut [Lanes]) {
         let at = |row: usize, column: usize| self.lower[row * self.size + column];
         for row in 0..self.size {
-            let known: f64 = (0..row).map(|it| at(row, it) * right[it]).sum();
-            right[row] = (right[row] - known) / at(row, row);
+            substitute(right, row, 0..row, |it| at(row, it), at(row, row));
         }
         for row in (0..self.size).rev() {
-            let known: f64 = (row + 1..self.size).map(|it| at(it, row) * right[it]).sum();
-            right[row] = (right[row] - known) / at(row, row);
+            substitute(right, row, row + 1..self.size, |it| at(it, row), at(row, row));
         }
     }
+}
+
+/// Solves one equation, given the places of what is known already, and the factors of that and of what is not.
+fn substitute(right: &mut [Lanes], row: usize, known: Range<usize>, factor: impl Fn(usize) -> f64, own: f64) {
+    // What Rust's sums begin with.
+    let mut sums = [-0.0; LANES];
+    for it in known {
+        let factor = factor(it);
+        sums.iter_mut().zip(&right[it]).for_each(|(sum, it)| *sum += factor * it);
+    }
+    right[row].iter_mut().zip(sums).for_each(|(it, sum)| *it = (*it - sum) / own);
 }
 
 /// Returns the eigenvalues of a symmetric matrix, greatest first, each with its eigenvector of length 1.
@@ -103,11 +116,14 @@ mod tests {
 
     #[test]
     fn solutions_solve() {
-        let mut x = vec![1.0, -2.0, 3.0];
+        let lanes = |it: f64| std::array::from_fn(|lane| it + lane as f64);
+        let mut x = [1.0, -2.0, 3.0].map(lanes);
         Cholesky::new(3, MATRIX.to_vec()).unwrap().solve(&mut x);
-        for (row, expected) in MATRIX.chunks_exact(3).zip([1.0, -2.0, 3.0]) {
-            let found: f64 = row.iter().zip(&x).map(|(a, b)| a * b).sum();
-            assert!((found - expected).abs() < 1e-12);
+        for (row, expected) in MATRIX.chunks_exact(3).zip([1.0, -2.0, 3.0].map(lanes)) {
+            for lane in 0..LANES {
+                let found: f64 = row.iter().zip(&x).map(|(a, b)| a * b[lane]).sum();
+                assert!((found - expected[lane]).abs() < 1e-12);
+            }
         }
         assert!(Cholesky::new(2, vec![1.0, 2.0, 2.0, 1.0]).is_err());
     }

@@ -91,7 +91,9 @@ pub(crate) fn prune(judged: &Judged<'_>, policy: &Keep, reason: &str) -> ActionR
         Ok::<_, CheckpointError>((n, plan.len()))
     };
     let (status, message) = match pruned() {
+        Ok((0, 1)) => (ActionStatus::NotNeeded, "the only checkpoint is kept".to_owned()),
         Ok((0, all)) => (ActionStatus::NotNeeded, format!("all of {all} checkpoints are kept")),
+        Ok((1, all)) => (ActionStatus::Done, format!("1 of {all} checkpoints was removed")),
         Ok((n, all)) => (ActionStatus::Done, format!("{n} of {all} checkpoints were removed")),
         Err(CheckpointError::Store(e)) if is_overtaken(&e) => (ActionStatus::Conflict, e.message),
         Err(e) => (ActionStatus::Failed, e.to_string()),

@@ -10,8 +10,15 @@ use crate::{
     tensor::{HostTensor, Values},
 };
 
-/// Two orders of magnitude above what rounding did to the models this was tried on.
+/// By how much scores may differ, as a part of the largest of their output: two orders of magnitude above what rounding did to the
+/// models this was tried on.
 const TOLERANCE: f64 = 1e-3;
+
+/// What rounding to single precision leaves of numbers about 1, such as the questions are, where they cancel each other out.
+const LEAST_TOLERANCE: f64 = 1e-6;
+
+/// The most rows whose neighbors are changed.
+const MAX_CHANGED: usize = 8;
 
 /// The most elements of one input in a micro-batch; a larger declared shape is a damaged file.
 const MAX_INPUT_ELEMENTS: usize = 1 << 28;
@@ -25,6 +32,8 @@ pub struct Probe<'a> {
     rows: usize,
     row_shapes: &'a [Vec<usize>],
     inputs: &'a [TensorSpec],
+    /// What numbers with a fraction are multiplied with.
+    scale: f32,
 }
 
 impl<'a> Probe<'a> {
@@ -43,19 +52,27 @@ impl<'a> Probe<'a> {
             let reason = format!("an input has more than {MAX_INPUT_ELEMENTS} elements");
             return Err(InferError::Prepare { path: path.to_path_buf(), rows, reason });
         }
-        Ok(Self { rows, row_shapes, inputs })
+        Ok(Self { rows, row_shapes, inputs, scale: 1.0 })
     }
 
-    /// Returns whether rows keep their answers when they trade places; a single row does.
+    /// Returns whether rows keep their answers when they trade places or others change; a single row does.
+    ///
+    /// Where no answer is a score, as of a model that gives classes alone, more is asked: classes are far less likely to show it.
     pub fn rows_are_independent<E>(&self, model: &Answer<'_, E>) -> bool {
         if self.rows == 1 {
             return true;
         }
-        match (self.ask(model, 0), self.ask(model, 1)) {
-            (Ok(first), Ok(shifted)) => {
-                self.agree(&shifted, &first, 1) && self.agree_if_neighbors_change(model, &first)
-            }
-            _ => true,
+        self.scales(model).iter().all(|&scale| {
+            let at = Self { scale, ..*self };
+            let (Ok(first), Ok(shifted)) = (at.ask(model, 0), at.ask(model, 1)) else { return true };
+            at.agree(&shifted, &first, 1) && at.agree_if_neighbors_change(model, &first)
+        })
+    }
+
+    fn scales<E>(&self, model: &Answer<'_, E>) -> &'static [f32] {
+        match model(self.question()) {
+            Ok(answer) if !answer.iter().any(|it| it.values.is_float()) => &[1.0, 100.0, -1.0],
+            _ => &[1.0],
         }
     }
 
@@ -70,14 +87,21 @@ impl<'a> Probe<'a> {
         })
     }
 
-    /// Trading places keeps sums over all rows, so the other rows are also replaced by copies of the first.
+    /// Trading places keeps sums over all rows, so the other rows are also replaced by copies of one.
     fn agree_if_neighbors_change<E>(&self, model: &Answer<'_, E>, first: &[HostTensor]) -> bool {
-        let Ok(copies) = model(self.rows_as(|_| 0)) else {
+        let alone = Self { rows: 1, ..*self };
+        // What has other rows is found elsewhere.
+        if first.iter().any(|it| it.shape.first() != Some(&self.rows)) {
             return true;
-        };
-        let head = |it: &HostTensor| it.rows(0, 1, 1);
-        let (copies, first): (Vec<_>, Vec<_>) = (copies.iter().map(head).collect(), first.iter().map(head).collect());
-        Probe { rows: 1, ..*self }.agree(&copies, &first, 0)
+        }
+        (0..self.rows.min(MAX_CHANGED)).all(|row| {
+            let Ok(copies) = model(self.rows_as(|_| row)) else { return true };
+            if copies.iter().any(|it| it.shape.first() != Some(&self.rows)) {
+                return true;
+            }
+            let at = |answer: &[HostTensor]| answer.iter().map(|it| it.rows(row, 1, 1)).collect::<Vec<_>>();
+            alone.agree(&at(&copies), &at(first), 0)
+        })
     }
 
     /// Returns the answer for rows 0, 1, …, the row at position `i` being row `i + shift`.
@@ -97,31 +121,32 @@ impl<'a> Probe<'a> {
                 let start = row_at(row) * width;
                 start + 1..=start + width
             });
-            HostTensor { shape: [&[self.rows], &**row_shape].concat(), values: values(spec.dtype, places) }
+            HostTensor { shape: [&[self.rows], &**row_shape].concat(), values: values(spec.dtype, places, self.scale) }
         };
         self.row_shapes.iter().zip(self.inputs).map(one).collect()
     }
 
-    /// Compares row `i` of `left` with row `i + shift` of `right`. Classes may flip at a tie; scores may not.
+    /// Compares row `i` of `left` with row `i + shift` of `right`: scores nearly, all else exactly.
     fn agree(&self, left: &[HostTensor], right: &[HostTensor], shift: usize) -> bool {
         left.iter().zip(right).all(|(left, right)| {
-            let (Values::F32(a), Values::F32(b)) = (&left.values, &right.values) else {
-                return true;
-            };
-            let width = right.row_len();
-            a.len() == b.len()
-                && a.iter().enumerate().all(|(idx, a)| {
-                    let b = b[(idx + shift * width) % b.len()];
-                    is_close(f64::from(*a), f64::from(b))
-                })
+            let by = shift * right.row_len();
+            if !left.values.is_float() || !right.values.is_float() {
+                return left.values.is_rotated(&right.values, by);
+            }
+            let (left, mut right) = (left.values.to_f64(), right.values.to_f64());
+            if !right.is_empty() {
+                let by = by % right.len();
+                right.rotate_left(by);
+            }
+            left.len() == right.len() && are_close(&left, &right, 0.0)
         })
     }
 }
 
 /// Returns the values for places in a question: 0 and 1 in turns, or numbers between them.
-fn values(dtype: ElementType, places: impl Iterator<Item = usize>) -> Values {
+fn values(dtype: ElementType, places: impl Iterator<Item = usize>, scale: f32) -> Values {
     // A low-discrepancy sequence in 0..1: no two rows alike, and no random state.
-    let number = |place: usize| (place as f64 * 0.618_033_988_749_895).fract() as f32;
+    let number = |place: usize| (place as f64 * 0.618_033_988_749_895).fract() as f32 * scale;
     macro_rules! bits {
         ($variant:ident, $ty:ty) => {
             Values::$variant(places.map(|it| (it % 2) as $ty).collect())
@@ -143,11 +168,15 @@ fn values(dtype: ElementType, places: impl Iterator<Item = usize>) -> Values {
     }
 }
 
-/// Returns whether two scores are nearly the same.
-pub(crate) fn is_close(a: f64, b: f64) -> bool {
-    let is_within = (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
+/// Returns whether as many scores of one output are nearly the same, or within a step: each by the largest of them, as it is what sums
+/// are rounded by.
+pub(crate) fn are_close(left: &[f64], right: &[f64], step: f64) -> bool {
+    let largest = right.iter().copied().filter(|it| it.is_finite()).fold(0.0, |largest: f64, it| largest.max(it.abs()));
+    let tolerance = (TOLERANCE * largest).max(LEAST_TOLERANCE).max(step);
     // Any number is within a part of an infinity.
-    a == b || (a.is_nan() && b.is_nan()) || (is_within && b.is_finite())
+    let is_close =
+        |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (b.is_finite() && (a - b).abs() <= tolerance);
+    left.iter().zip(right).all(|(a, b)| is_close(*a, *b))
 }
 
 #[cfg(test)]
@@ -176,6 +205,39 @@ mod tests {
     }
 
     #[test]
+    fn small_scores_are_held_against_the_largest_of_them() {
+        assert!(are_close(&[5e-4, 0.0], &[5e-4, 4e-7], 0.0));
+        assert!(!are_close(&[5e-4, 0.0], &[5e-4, 2e-6], 0.0));
+        assert!(are_close(&[0.0, 0.1], &[0.0, 0.0], 0.1));
+        let mean = |rows: &[f32]| rows.iter().sum::<f32>() / rows.len() as f32;
+        assert!(!is_independent(|rows| rows.iter().map(|it| (it - mean(&rows)) * 5e-4).collect()));
+    }
+
+    #[test]
+    fn rows_are_found_to_influence_each_other_whatever_the_type_of_the_answer() {
+        let (shapes, inputs) = ([vec![2]], [spec(ElementType::F32)]);
+        let probe = Probe::new(Path::new("m"), 3, &shapes, &inputs).unwrap();
+        let check = |answer: fn(Vec<f32>, f32) -> Values| {
+            let independent = |threshold: fn(&[f32]) -> f32| {
+                probe.rows_are_independent::<()>(&|mut inputs| {
+                    let HostTensor { shape, values: Values::F32(values) } = inputs.remove(0) else { unreachable!() };
+                    let threshold = threshold(&values);
+                    Ok(vec![HostTensor { shape, values: answer(values, threshold) }])
+                })
+            };
+            assert!(independent(|_| 0.5));
+            assert!(!independent(|rows| rows.iter().sum::<f32>() / rows.len() as f32));
+            // Only numbers of another magnitude show it, which are asked for where there are no scores.
+            let has_scores = answer(Vec::new(), 0.0).is_float();
+            assert!(has_scores || !independent(|rows| rows[0].max(30.0)));
+        };
+        check(|rows, it| Values::F64(rows.into_iter().map(|row| f64::from(row) - f64::from(it)).collect()));
+        check(|rows, it| Values::Bool(rows.into_iter().map(|row| row > it).collect()));
+        check(|rows, it| Values::I64(rows.into_iter().map(|row| (row > it).into()).collect()));
+        check(|rows, it| Values::Utf8(rows.into_iter().map(|row| (row > it).to_string()).collect()));
+    }
+
+    #[test]
     fn what_depends_on_the_number_of_rows_is_found() {
         let (shapes, inputs) = ([vec![2]], [spec(ElementType::F32)]);
         let probe = Probe::new(Path::new("m"), 3, &shapes, &inputs).unwrap();
@@ -195,6 +257,7 @@ mod tests {
 
     #[test]
     fn an_infinity_is_close_to_itself_alone() {
+        let is_close = |a, b| are_close(&[a], &[b], 0.0);
         assert!(is_close(f64::INFINITY, f64::INFINITY) && is_close(1.0, 1.0 + TOLERANCE));
         assert!(!is_close(f64::MAX, f64::INFINITY) && !is_close(f64::INFINITY, f64::MAX));
         assert!(!is_close(f64::NEG_INFINITY, f64::INFINITY));

@@ -52,6 +52,16 @@ macro_rules! values {
                 }
             }
 
+            /// Returns whether these are the elements of `other`, the first of which is at `by`, around the end.
+            pub(crate) fn is_rotated(&self, other: &Self, by: usize) -> bool {
+                match (self, other) {
+                    $((Self::$variant(a), Self::$variant(b)) => {
+                        a.len() == b.len() && a.iter().enumerate().all(|(idx, it)| *it == b[(idx + by) % b.len()])
+                    })*
+                    _ => false,
+                }
+            }
+
             /// Makes room for `n` more elements.
             fn reserve(&mut self, n: usize) {
                 match self { $(Self::$variant(it) => it.reserve_exact(n),)* }
@@ -121,6 +131,11 @@ impl Values {
             Self::U64(it) => it.iter().map(|&it| it.into()).collect(),
             Self::F32(_) | Self::F64(_) | Self::Utf8(_) => return None,
         })
+    }
+
+    /// Returns whether the elements are floats.
+    pub(crate) fn is_float(&self) -> bool {
+        matches!(self, Self::F32(_) | Self::F64(_))
     }
 
     /// Returns whether there are no elements.

@@ -491,3 +491,26 @@ fn trees_in_double_precision_are_compared_and_summed_in_it() {
     let lists = of(floats("nodes_values", &single(&values)), floats("target_weights", &single(&weights)));
     assert_close("single", &lists, &[0.0, 0.0]);
 }
+
+#[test]
+fn large_integers_are_imputed_with_all_digits() {
+    // By ONNX Runtime 1.32.0.
+    const LARGE: i64 = 1 << 53;
+    let attributes = vec![ints("imputed_value_int64s", &[LARGE + 3]), int("replaced_value_int64", LARGE)];
+    let imputed = of_one("Imputer", attributes, integers(4, &[LARGE, LARGE + 1, LARGE + 2, -i64::MAX]));
+    let got: Vec<i64> = imputed.as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!(got, [LARGE + 3, LARGE + 1, LARGE + 2, -i64::MAX]);
+}
+
+#[test]
+fn features_of_double_precision_are_scaled_in_it() {
+    const DOUBLE: i32 = 11;
+    // By ONNX Runtime 1.32.0, which takes integers in single precision.
+    let scaled = |it: Given| {
+        let attributes = vec![floats("offset", &[16_777_216.0, 1.0]), floats("scale", &[3.0, 0.1])];
+        as_numbers(&of_one("Scaler", attributes, it))
+    };
+    let x = arrow_array::Float64Array::from(vec![16_777_217.25, 3.0]);
+    assert_close("double precision", &scaled(given("x", DOUBLE, 2, Arc::new(x))), &[3.75, 0.2]);
+    assert_close("integers", &scaled(integers(2, &[16_777_217, 3])), &[0.0, 0.2]);
+}

@@ -151,7 +151,7 @@ impl EvalOp for RowOp {
         let mut sums = Vec::new();
         for row in rows {
             match &*self.0 {
-                Kernel::Scaler(it) => it.apply(row, &mut scores)?,
+                Kernel::Scaler(it) => it.apply(row, inputs[0].datum_type(), &mut scores)?,
                 Kernel::Normalizer(it) => it.apply(row, &mut scores),
                 Kernel::Classifier(it) => labels.push(it.classify(row, &mut scores)?),
                 Kernel::Regressor(it) => it.predict(row, &mut scores)?,

@@ -1,10 +1,14 @@
 //! `Scaler` and `Normalizer`.
 
-use tract_onnx::{pb::NodeProto, prelude::TractResult, tract_hir::internal::bail};
+use tract_onnx::{
+    pb::NodeProto,
+    prelude::{DatumType, TractResult},
+    tract_hir::internal::bail,
+};
 
 use crate::tract::attributes::{floats, text};
 
-/// `(x - offset) * scale`, with one pair for all features or one for each.
+/// `(x - offset) * scale`, with one pair for all features or one for each, in the precision of the features: integers have the single one.
 #[derive(Clone, Debug)]
 pub(super) struct Scaler {
     offset: Vec<f32>,
@@ -20,13 +24,19 @@ impl Scaler {
         Ok(Self { offset, scale })
     }
 
-    pub(super) fn apply(&self, row: &[f64], out: &mut Vec<f32>) -> TractResult<()> {
+    pub(super) fn apply(&self, row: &[f64], of: DatumType, out: &mut Vec<f32>) -> TractResult<()> {
         let n = row.len();
         if [&self.offset, &self.scale].into_iter().any(|it| it.len() != 1 && it.len() < n) {
             let (n_offsets, n_scales) = (self.offset.len(), self.scale.len());
             bail!("a Scaler has {n_offsets} offsets and {n_scales} scales for {n} features");
         }
-        let scaled = |value: f64, offset: f32, scale: f32| (value as f32 - offset) * scale;
+        let is_double = of == DatumType::F64;
+        let scaled = |value: f64, offset: f32, scale: f32| {
+            if is_double {
+                return ((value - f64::from(offset)) * f64::from(scale)) as f32;
+            }
+            (value as f32 - offset) * scale
+        };
         match (&*self.offset, &*self.scale) {
             (&[offset], &[scale]) => out.extend(row.iter().map(|it| scaled(*it, offset, scale))),
             (&[offset], scales) => out.extend(row.iter().zip(scales).map(|(it, scale)| scaled(*it, offset, *scale))),

@@ -120,22 +120,26 @@ fn category(value: f64) -> Key {
 }
 
 pub(super) fn imputer(call: &Call<'_>) -> TractResult<Vec<Value>> {
-    let input = call.tensor(0)?;
+    let dtype = call.tensor(0)?.datum_type();
+    if dtype.is_float() {
+        let values: Vec<f64> = call.float_list("imputed_value_floats").iter().map(|&it| f64::from(it)).collect();
+        let replaced = call.float("replaced_value_float", 0.0);
+        let is_replaced = |it: f64| it == replaced || (it.is_nan() && replaced.is_nan());
+        return Ok(vec![call.like(0, imputed(&call.floats(0)?, &values, is_replaced)?)?]);
+    }
+    let replaced = call.int("replaced_value_int64", 0);
+    let values = call.int_list("imputed_value_int64s").unwrap_or_default();
+    let res = imputed(&call.ints(0)?, values, |it| it == replaced)?.into_tensor();
+    Ok(vec![res.cast_to_dt(dtype)?.into_owned().into()])
+}
+
+/// Puts one value for all features, or that of the feature, in the place of what is replaced.
+fn imputed<T: Copy>(input: &ArrayD<T>, values: &[T], is_replaced: impl Fn(T) -> bool) -> TractResult<ArrayD<T>> {
     let width = input.shape().last().copied().unwrap_or(1).max(1);
-    let (replaced, values): (f64, Vec<f64>) = if input.datum_type().is_float() {
-        let values = call.float_list("imputed_value_floats").iter().map(|&it| f64::from(it)).collect();
-        (call.float("replaced_value_float", 0.0), values)
-    } else {
-        let values = call.int_list("imputed_value_int64s").unwrap_or_default();
-        (call.int("replaced_value_int64", 0) as f64, values.iter().map(|&it| it as f64).collect())
-    };
     ensure!(values.len() == 1 || values.len() == width, "{} values for {width} features", values.len());
-    let one = |(idx, it): (usize, f64)| {
-        let is_replaced = it == replaced || (it.is_nan() && replaced.is_nan());
-        if is_replaced { values[idx % width % values.len()] } else { it }
-    };
-    let imputed: Vec<f64> = call.floats(0)?.as_standard_layout().iter().copied().enumerate().map(one).collect();
-    Ok(vec![call.like(0, ArrayD::from_shape_vec(input.shape(), imputed)?)?])
+    let one = |(idx, it): (usize, T)| if is_replaced(it) { values[idx % width % values.len()] } else { it };
+    let imputed = input.iter().copied().enumerate().map(one).collect();
+    Ok(ArrayD::from_shape_vec(input.shape(), imputed)?)
 }
 
 pub(super) fn feature_vectorizer(call: &Call<'_>) -> TractResult<Vec<Value>> {

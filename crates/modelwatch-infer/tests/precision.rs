@@ -5,7 +5,7 @@ mod common;
 
 use common::{
     Npy, assert_within, batch, numbers,
-    proto::{float, float_tensor, int, ints, model, node, numbers_tensor, value},
+    proto::{float, float_tensor, graph, int, ints, model, node, numbers_tensor, value},
     threads,
 };
 use modelwatch_infer::Model;
@@ -195,4 +195,56 @@ fn assert_begins_anew(op: &str, n_gates: usize, data_type: i64, steps: usize) {
         _ => assert_within(1e-5, &what, &answer[0], &wanted),
     }
     assert_eq!(model.warnings(), [""; 0], "{what}");
+}
+
+#[test]
+fn functions_of_half_precision_are_rounded_once() {
+    // By ONNX Runtime 1.32.0.
+    let x = [-3.0, -2.998_046_875, -0.000_236_034_393_310_546_88, -0.5, 1.5];
+    for (op, wanted) in [
+        (
+            "Gelu",
+            [
+                -0.004_051_208_496_093_75,
+                -0.004_074_096_679_687_5,
+                -0.000_118_017_196_655_273_44,
+                -0.154_296_875,
+                1.399_414_062_5,
+            ],
+        ),
+        ("HardSwish", [0.0, -0.000_976_085_662_841_796_9, -0.000_118_017_196_655_273_44, -0.208_374_023_437_5, 1.125]),
+        ("Elu", [-0.950_195_312_5, -0.950_195_312_5, -0.000_236_034_393_310_546_88, -0.393_554_687_5, 1.5]),
+        ("Selu", [-1.670_898_437_5, -1.669_921_875, -0.000_415_086_746_215_820_3, -0.691_894_531_25, 1.576_171_875]),
+    ] {
+        let cast = |from: &str, to: &str, data_type| node("Cast", "", &[from], to, vec![int("to", data_type)]);
+        let nodes = vec![cast("x", "half", HALF), node(op, "", &["half"], "of", vec![]), cast("of", "y", SINGLE)];
+        let proto = model(20, graph(&[-1, 1], nodes, vec![]));
+        let got = common::answer(&proto, &Npy { shape: vec![x.len(), 1], values: x.to_vec() }).unwrap();
+        for ((x, got), wanted) in x.iter().zip(got).zip(wanted) {
+            // The last digit.
+            assert!((got - wanted).abs() <= 1e-3 * f64::abs(wanted), "{op} of {x} is {got}, not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn the_error_function_has_digits_near_0() {
+    let x = [1e-6, -1e-6, 1e-30, 0.01, 0.5, -1.0, 3.0, 4.0, f64::INFINITY];
+    // By `scipy.special.erf`.
+    let wanted = [
+        1.128_379_164_246_252_9e-6,
+        -1.128_379_164_246_252_9e-6,
+        1.128_379_170_673_689_6e-30,
+        0.011_283_415_303_662_439,
+        0.520_499_877_813_046_5,
+        -0.842_700_792_949_714_8,
+        0.999_977_909_503_001_4,
+        0.999_999_984_582_742_1,
+        1.0,
+    ];
+    let proto = model(13, graph(&[-1, 1], vec![node("Erf", "", &["x"], "y", vec![])], vec![]));
+    let got = common::answer(&proto, &Npy { shape: vec![x.len(), 1], values: x.to_vec() }).unwrap();
+    for ((x, got), wanted) in x.iter().zip(got).zip(wanted) {
+        assert!((got - wanted).abs() <= 1e-6 * f64::abs(wanted), "erf({x}) is {got}, not {wanted}");
+    }
 }

@@ -276,3 +276,26 @@ fn weights_of_eight_bits_are_scaled_by_their_channel() {
         assert!(inspect(&path, None).unwrap().refusal.is_none());
     }
 }
+
+#[test]
+fn remainders_and_error_functions_keep_their_digits() {
+    // By `numpy.mod`.
+    let divisors = [1e6, f32::INFINITY, f32::INFINITY, -2.0, -3.0, 3.0];
+    let pair = vec![floats("w", &[6], &divisors), op("y", "FloorMod", &["x", "w"]).attr("T", FLOAT)];
+    let wanted = [f64::from(0.1_f32), 5.0, f64::INFINITY, -1.0, 0.0, 0.0];
+    check("FloorMod", &[6], pair, &[0.1, 5.0, -5.0, 7.0, 6.0, -6.0], &wanted);
+    // By `scipy.special`; what is small is held against 1 as a quotient.
+    for (name, x, wanted) in [
+        ("Erfc", 3.0, 2.209_049_699_858_544_5e-5),
+        ("Erfc", 5.0, 1.537_459_794_428_034_7e-12),
+        ("Erfc", -1.0, 1.842_700_792_949_714_7),
+        ("Erf", 1e-6, 1.128_379_164_246_252_9e-6),
+    ] {
+        let nodes = vec![
+            op("of", name, &["x"]).attr("T", FLOAT),
+            floats("w", &[1], &[wanted as f32]),
+            op("y", "RealDiv", &["of", "w"]).attr("T", FLOAT),
+        ];
+        check(name, &[1], nodes, &[x], &[1.0]);
+    }
+}

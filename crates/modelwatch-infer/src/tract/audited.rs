@@ -96,8 +96,14 @@ const WRONG: [(Line, Condition); 18] = [
 ];
 
 /// What another operator is put into the place of, whatever the attributes, because of this.
-const REPLACED: [Line; 35] = [
+const REPLACED: [Line; 41] = [
     line("Acosh, Asinh", "numbers beyond 1e38", "f16, f32, f64", "∞"),
+    line(
+        "Add, And, Div, Equal, Greater, Less, Mul, Or, Pow, Sub, Xor",
+        "`axis`, before version 7",
+        "all",
+        "the second input has its axes at the end",
+    ),
     line("ArgMax, ArgMin, TopK", "NaN", FLOATS, "NaN is dropped; here it comes first"),
     line("AveragePool, GlobalAveragePool", "a sum beyond 65504", "f16", "∞"),
     line("Cast, Shape, Size", "an integer meets the length of an axis", "i64", "integers are cut to 32 bits"),
@@ -108,6 +114,8 @@ const REPLACED: [Line; 35] = [
         "pads at the other end, counts `output_padding` twice, refuses small kernels",
     ),
     line("DynamicQuantizeLinear", "several rows, or a NaN", "f32", "rows share a scale, and integers hide the NaN"),
+    line("Elu, Gelu, HardSwish, Selu", "", "f16", "every step is rounded; no digits where the answer is near 0"),
+    line("Erf", "numbers near 0", "f16, f32", "no digits below 1e-6"),
     line("Erf, HardSwish, LeakyRelu, Round, Sigmoid", "", "f64", "an error, as there is no double precision"),
     line("GatherND, ScatterND", "an index from the end", "all", "a panic, or an error"),
     line("Gelu", "`approximate` is tanh, and a number far below 0", FLOATS, "6e-6 for what is 0"),
@@ -123,6 +131,7 @@ const REPLACED: [Line; 35] = [
     line("MatMulInteger", "a vector", "i8, u8", "an error"),
     line("Mish", "", FLOATS, "no digits below -15"),
     line("OneHot", "an index beyond the depth", "all", "a panic"),
+    line("PRelu", "before version 7", FLOATS, "the slopes are those of the last axis, not of channels"),
     line("Pow", "an exponent of a wider type than the base", "f16, f32", "an error"),
     line(
         "ReduceL1, ReduceMean, ReduceSum, ReduceSumSquare",
@@ -151,6 +160,8 @@ const REPLACED: [Line; 35] = [
         FLOATS,
         "the only place is before the first number, and others are rounded to the one before",
     ),
+    line("Selu", "in version 1, without constants", FLOATS, "the constants of version 6"),
+    line("Selu", "without constants", FLOATS, "the constants are cut to six digits"),
     line("Slice", "a start behind the end", "all", "an error"),
     line("Softplus", "", FLOATS, "∞ where the exponential is, and no digits below -15"),
     line("ai.onnx.ml.ArrayFeatureExtractor", "a feature that is not there", "all", "an error that does not say so"),

@@ -1,7 +1,7 @@
 //! Functions of single numbers, computed in double precision: of numbers that have it, where tract has none, and those that overflow
 //! or lose all digits in the form that tract has.
 
-use std::f64::consts::LN_2;
+use std::f64::consts::{FRAC_1_SQRT_2, LN_2};
 
 use tract_onnx::{
     prelude::{DatumType, IntoTValue, IntoTensor, TValue, TVec, TractResult, TypedFact, tvec},
@@ -26,6 +26,8 @@ pub(super) enum Double {
     /// With the slope of what is negative.
     LeakyRelu(f64),
     Erf,
+    /// What the error function lacks to 1.
+    Erfc,
     Round,
     /// The area functions, in which tract adds a large number to itself.
     Asinh,
@@ -36,6 +38,12 @@ pub(super) enum Double {
     Mish,
     /// The approximation of the number times the normal distribution function by a hyperbolic tangent.
     Gelu,
+    /// The number times the normal distribution function.
+    ExactGelu,
+    /// With what the exponential less 1 is multiplied by, where the number is negative.
+    Elu(f64),
+    /// The same, all of it multiplied by the second number.
+    Selu(f64, f64),
     /// The logarithm of 1 and the number.
     Log1p,
     /// The exponential less 1.
@@ -53,6 +61,9 @@ impl Double {
         }
         if op.is::<Asinh>() || op.is::<Acosh>() {
             return Some(if op.is::<Asinh>() { Self::Asinh } else { Self::Acosh });
+        }
+        if node.outputs[0].fact.datum_type == DatumType::F16 && op.is::<HardSwish>() {
+            return Some(Self::HardSwish);
         }
         if node.outputs[0].fact.datum_type != DatumType::F64 {
             return None;
@@ -85,6 +96,7 @@ impl Double {
             Self::LeakyRelu(slope) if x < 0.0 => slope * x,
             Self::LeakyRelu(_) => x,
             Self::Erf => libm::erf(x),
+            Self::Erfc => libm::erfc(x),
             Self::Round => x.round_ties_even(),
             Self::Asinh if x.abs() > LARGE => (x.abs().ln() + LN_2).copysign(x),
             Self::Asinh => x.asinh(),
@@ -93,6 +105,10 @@ impl Double {
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Self::Mish => x * Self::Softplus.at(x).tanh(),
             Self::Gelu => x * Self::Sigmoid.at(2.0 * ROOT_OF_2_BY_PI * x * (1.0 + 0.044_715 * x * x)),
+            Self::ExactGelu => x * 0.5 * libm::erfc(-x * FRAC_1_SQRT_2),
+            Self::Elu(alpha) if x < 0.0 => alpha * x.exp_m1(),
+            Self::Elu(_) => x,
+            Self::Selu(alpha, gamma) => gamma * Self::Elu(alpha).at(x),
             Self::Log1p => x.ln_1p(),
             Self::Expm1 => x.exp_m1(),
         }
@@ -106,12 +122,15 @@ impl Op for Double {
             Self::HardSwish => "HardSwish",
             Self::LeakyRelu(_) => "LeakyRelu",
             Self::Erf => "Erf",
+            Self::Erfc => "Erfc",
             Self::Round => "RoundHalfToEven",
             Self::Asinh => "Asinh",
             Self::Acosh => "Acosh",
             Self::Softplus => "Softplus",
             Self::Mish => "Mish",
-            Self::Gelu => "Gelu",
+            Self::Gelu | Self::ExactGelu => "Gelu",
+            Self::Elu(_) => "Elu",
+            Self::Selu(..) => "Selu",
             Self::Log1p => "Log1p",
             Self::Expm1 => "Expm1",
         }

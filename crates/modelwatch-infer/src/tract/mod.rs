@@ -13,6 +13,7 @@ mod convert;
 mod double;
 mod dropout;
 mod dynamic_product;
+mod error_function;
 pub(crate) mod exact;
 pub(crate) mod excerpt;
 mod executable;

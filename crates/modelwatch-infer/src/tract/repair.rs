@@ -30,8 +30,8 @@ use tract_onnx::{
 };
 
 use super::{
-    apart, axes::reduced, double::Double, dynamic_product::Quantization, integer_product::IntegerProduct, lengths,
-    places, reductions::Fold, whole_range::WholeRange, widened::Widened,
+    apart, axes::reduced, double::Double, dynamic_product::Quantization, error_function::ErrorFunction,
+    integer_product::IntegerProduct, lengths, places, reductions::Fold, whole_range::WholeRange, widened::Widened,
 };
 
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
@@ -43,6 +43,9 @@ pub(super) fn repair(model: &mut TypedModel) {
             node.op = Box::new(Dequantize { scale, zero_point });
         }
         if let Some(it) = Double::of(node) {
+            node.op = Box::new(it);
+        }
+        if let Some(it) = ErrorFunction::of(node) {
             node.op = Box::new(it);
         }
         if let Some(it) = node.op_as_mut::<Scan>() {

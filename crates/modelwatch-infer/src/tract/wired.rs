@@ -66,8 +66,13 @@ pub(super) fn of_tract(context: &ParsingContext, node: &NodeProto) -> TractResul
     let missing = || format!("there is no `{}`", node.op_type);
     let parse = tract_onnx::onnx().op_register.0.get(&node.op_type).copied().with_context(missing)?;
     let (op, _) = parse(context, node)?;
-    let op: &dyn Op = &*op;
-    op.downcast_ref::<Box<dyn Expansion>>().cloned().with_context(missing)
+    expansion(&*op).with_context(missing)
+}
+
+/// Returns what an operator is wired by, if it is made of others.
+pub(super) fn expansion(op: &dyn InferenceOp) -> Option<Box<dyn Expansion>> {
+    let op: &dyn Op = op;
+    op.downcast_ref::<Box<dyn Expansion>>().cloned()
 }
 
 /// Wires operators one after the other.

@@ -14,6 +14,7 @@ use tract_onnx::{
         infer::InferenceOp,
         internal::{DimLike, Expansion, TractErrorContext, ensure, format_err},
         ops::{
+            activations::{Elu, Selu},
             math,
             nn::{GlobalAvgPool, LayerHardmax},
         },
@@ -27,7 +28,7 @@ use crate::tract::{
     double::Double,
     log_softmax::LogSoftmax,
     reductions::{Fold, Taken},
-    wired::{Chain, alike, wired},
+    wired::{Chain, alike, of_tract, wired},
 };
 
 /// Returns the operator for a function of single numbers.
@@ -49,8 +50,31 @@ pub(super) fn gelu(context: &ParsingContext, node: &NodeProto) -> Built {
     if text(node, "approximate") == Some("tanh") {
         return Ok((of_numbers(Double::Gelu, "Gelu"), vec![]));
     }
-    let of_tract = tract_onnx::onnx().op_register.0.get("Gelu").copied().context("there is no `Gelu`")?;
-    of_tract(context, node)
+    Ok((precise("Gelu", of_tract(context, node)?, Double::ExactGelu), vec![]))
+}
+
+pub(super) fn elu(_context: &ParsingContext, node: &NodeProto) -> Built {
+    let alpha = float(node, "alpha").unwrap_or(1.0);
+    Ok((precise("Elu", Box::new(Elu(alpha)), Double::Elu(alpha.into())), vec![]))
+}
+
+/// Its usual constants have fewer digits in the first version.
+pub(super) fn selu(context: &ParsingContext, node: &NodeProto) -> Built {
+    let usual = if context.onnx_operator_set_version < 6 { (1.6732, 1.0507) } else { (1.673_263_2, 1.050_701) };
+    let (alpha, gamma) = (float(node, "alpha").unwrap_or(usual.0), float(node, "gamma").unwrap_or(usual.1));
+    let function = Double::Selu(alpha.into(), gamma.into());
+    Ok((precise("Selu", Box::new(Selu(alpha, gamma)), function), vec![]))
+}
+
+/// Returns what tract wires for numbers of single precision, and the function itself for others: of half precision, every step of
+/// tract's is rounded.
+fn precise(name: &'static str, single: Box<dyn Expansion>, function: Double) -> Box<dyn InferenceOp> {
+    alike(name, move |prefix, model, inputs| {
+        if model.outlet_fact(inputs[0])?.datum_type == DatumType::F32 {
+            return single.wire(prefix, model, inputs);
+        }
+        model.wire_node(prefix, function, inputs)
+    })
 }
 
 /// The exponent may be of another type than the base, whose type the power has; tract answers in that of both.

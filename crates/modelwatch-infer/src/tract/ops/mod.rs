@@ -8,6 +8,7 @@
 mod choice;
 mod deconvolution;
 mod deformable;
+mod early;
 mod encoder;
 mod features;
 mod functions;
@@ -75,17 +76,21 @@ pub(super) fn onnx() -> Onnx {
     res.op_register.insert("GlobalAveragePool", |_, _| Ok((functions::global_mean(), vec![])));
     res.op_register.insert("GlobalLpPool", functions::global_norm);
     res.op_register.insert("LogSoftmax", functions::log_softmax);
+    res.op_register.insert("Elu", functions::elu);
     res.op_register.insert("Gelu", functions::gelu);
     res.op_register.insert("Gemm", products::gemm);
     res.op_register.insert("Hardmax", functions::hardmax);
     res.op_register.insert("MatMulInteger", products::of_integers);
     res.op_register.insert("Mod", functions::modulo);
-    res.op_register.insert("Pow", |_, _| Ok((functions::power(), vec![])));
+    for name in early::OPERATORS {
+        res.op_register.insert(name, early::parse);
+    }
     res.op_register.insert("Resize", resize::parse);
     res.op_register.insert("RoiAlign", regions::parse);
     res.op_register.insert("Upsample", upsample);
     res.op_register.insert("Mish", |_, _| Ok((functions::mish(), vec![])));
     res.op_register.insert("Softplus", |_, _| Ok((functions::softplus(), vec![])));
+    res.op_register.insert("Selu", functions::selu);
     res.op_register.insert("NonMaxSuppression", suppression::parse);
     res
 }

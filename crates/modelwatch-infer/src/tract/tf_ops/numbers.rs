@@ -9,7 +9,7 @@ use tract_onnx::{
         binary::TypedBinOp,
         cast::cast,
         einsum::EinSum,
-        logic::{comp_lt, comp_ne},
+        logic::{Iff, comp_lt, comp_ne},
     },
     tract_hir::{
         infer::InferenceOp,
@@ -87,7 +87,7 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("Softplus", |_, _| Ok(of_numbers(Double::Softplus, "Softplus")));
     register.insert("ClipByValue", |_, _| Ok(wired("ClipByValue", &[], clip)));
     register.insert("Cumsum", |_, node| running_sum(node));
-    register.insert("Erfc", |_, _| Ok(wired("Erfc", &[], erfc)));
+    register.insert("Erfc", |_, _| Ok(of_numbers(Double::Erfc, "Erfc")));
     register.insert("FakeQuantWithMinMaxVars", |_, node| quantized_and_back(node));
     register.insert("FloorDiv", |_, _| Ok(wired("FloorDiv", &[], floor_div)));
     register.insert("FloorMod", |_, _| Ok(wired("FloorMod", &[], floor_mod)));
@@ -100,14 +100,6 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("Einsum", einsum);
     register.insert("FusedBatchNormV2", fused_batch_norm);
     register.insert("FusedBatchNormV3", fused_batch_norm);
-}
-
-fn erfc(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-    let [x] = arguments(inputs)?;
-    let mut chain = Chain::new(prefix, model);
-    let one = chain.number(1.0, x)?;
-    let erf = chain.add(math::erf(), &[x])?;
-    Ok(tvec!(chain.add(math::sub(), &[one, erf])?))
 }
 
 fn squared_difference(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
@@ -138,7 +130,7 @@ fn floor_div(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tract
     Ok(tvec!(chain.add(math::floor(), &[quotient])?))
 }
 
-/// The remainder of integers with the sign of the dividend, and 1 where it is not 0 and its sign is not the divisor's, else 0.
+/// The remainder with the sign of the dividend, and 1 where it is not 0 and its sign is not the divisor's, else 0.
 fn remainder(chain: &mut Chain<'_>, dtype: DatumType, a: OutletId, b: OutletId) -> TractResult<(OutletId, OutletId)> {
     let remainder = chain.add(math::rem(), &[a, b])?;
     let zero = chain.number(0.0, a)?;
@@ -154,7 +146,8 @@ fn remainder(chain: &mut Chain<'_>, dtype: DatumType, a: OutletId, b: OutletId) 
     Ok((remainder, chain.add(math::mul(), &[differ, is_left])?))
 }
 
-/// The remainder with the sign of the divisor: of floats, `((a % b) + b) % b`, in which the sum of integers may overflow.
+/// The remainder with the sign of the divisor. The divisor is added only where the signs differ: next to a large one, the remainder has
+/// few digits.
 fn floor_mod(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
     let [a, b] = arguments(inputs)?;
     let dtype = model.outlet_fact(a)?.datum_type;
@@ -163,6 +156,13 @@ fn floor_mod(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tract
         let (remainder, is_beyond) = remainder(&mut chain, dtype, a, b)?;
         let more = chain.add(math::mul(), &[is_beyond, b])?;
         return Ok(tvec!(chain.add(math::add(), &[remainder, more])?));
+    }
+    if dtype.is_float() {
+        let (remainder, is_beyond) = remainder(&mut chain, dtype, a, b)?;
+        let shifted = chain.add(math::add(), &[remainder, b])?;
+        let zero = chain.number(0.0, a)?;
+        let is_beyond = chain.add(TypedBinOp(comp_ne(), None), &[is_beyond, zero])?;
+        return Ok(tvec!(chain.add(Iff, &[is_beyond, shifted, remainder])?));
     }
     let remainder = chain.add(math::rem(), &[a, b])?;
     let shifted = chain.add(math::add(), &[remainder, b])?;

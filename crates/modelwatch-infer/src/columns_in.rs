@@ -30,6 +30,9 @@ pub(crate) fn tensor_for(batch: &RecordBatch, spec: &TensorSpec) -> Result<HostT
     let n_rows = batch.num_rows();
     let row_shape = row_shape(spec, declared_shape(field, &flat.row_shape))?;
     let values = convert(&flat.values, spec)?;
+    if spec.dtype == ElementType::F16 {
+        fits_half(&values, spec)?;
+    }
     let mut shape = vec![n_rows];
     shape.extend(row_shape);
     Ok(HostTensor { shape, values })
@@ -88,7 +91,6 @@ fn declared_shape(field: &Field, lists: &[usize]) -> Vec<usize> {
     let is_tensor = metadata.get("ARROW:extension:name").is_some_and(|it| it == "arrow.fixed_shape_tensor");
     let parsed = || -> Option<Vec<usize>> {
         let json: Value = serde_json::from_str(metadata.get("ARROW:extension:metadata")?).ok()?;
-        // A permutation describes how to read the values logically; the physical order, which `shape` gives, is what models take.
         json.get("shape")?.as_array()?.iter().map(|it| usize::try_from(it.as_u64()?).ok()).collect()
     };
     match is_tensor.then(parsed).flatten() {
@@ -200,7 +202,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
     Ok(match spec.dtype {
         ElementType::F64 => Values::F64(match wide {
             Wide::Ints(it) => it.into_iter().map(|it| it as f64).collect(),
-            Wide::Floats(it) => it.into_owned(),
+            Wide::Floats(it) => it.into_owned().into(),
         }),
         ElementType::F32 | ElementType::F16 => Values::F32(match wide {
             Wide::Ints(it) => it.into_iter().map(|it| it as f32).collect(),
@@ -213,7 +215,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
                 {
                     return Err(misfit(idx, format!("{:?}", it[idx])));
                 }
-                res
+                res.into()
             }
         }),
         ElementType::Bool => {
@@ -224,7 +226,7 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
             let one = |(idx, it): (usize, u8)| {
                 if it <= 1 { Ok(it == 1) } else { Err(misfit(idx, it.to_string())) }
             };
-            Values::Bool(bits.into_iter().enumerate().map(one).collect::<Result<_, _>>()?)
+            Values::Bool(bits.iter().copied().enumerate().map(one).collect::<Result<_, _>>()?)
         }
         ElementType::I8 => ints!(I8, i8),
         ElementType::I16 => ints!(I16, i16),
@@ -238,24 +240,40 @@ fn convert(array: &ArrayRef, spec: &TensorSpec) -> Result<Values, InferError> {
     })
 }
 
+/// Half precision travels as single precision, of which it has a part.
+fn fits_half(values: &Values, spec: &TensorSpec) -> Result<(), InferError> {
+    /// From here on, numbers are nearer to the next power of two, which half precision has not.
+    const BEYOND: f32 = 65_520.0;
+    let Values::F32(values) = values else { return Ok(()) };
+    match values.iter().position(|it| it.is_finite() && it.abs() >= BEYOND) {
+        None => Ok(()),
+        Some(element) => Err(InferError::Inexact {
+            input: spec.name.clone(),
+            element,
+            value: format!("{:?}", values[element]),
+            wanted: spec.dtype,
+        }),
+    }
+}
+
 fn same_type(array: &ArrayRef, dtype: ElementType) -> Option<Values> {
     use ElementType as E;
-    macro_rules! copy {
+    macro_rules! share {
         ($variant:ident, $ty:ident) => {
-            array.as_primitive_opt::<types::$ty>().map(|it| Values::$variant(it.values().to_vec()))
+            array.as_primitive_opt::<types::$ty>().map(|it| Values::$variant(it.values().clone()))
         };
     }
     match dtype {
-        E::I8 => copy!(I8, Int8Type),
-        E::I16 => copy!(I16, Int16Type),
-        E::I32 => copy!(I32, Int32Type),
-        E::I64 => copy!(I64, Int64Type),
-        E::U8 => copy!(U8, UInt8Type),
-        E::U16 => copy!(U16, UInt16Type),
-        E::U32 => copy!(U32, UInt32Type),
-        E::U64 => copy!(U64, UInt64Type),
-        E::F32 | E::F16 => copy!(F32, Float32Type),
-        E::F64 => copy!(F64, Float64Type),
+        E::I8 => share!(I8, Int8Type),
+        E::I16 => share!(I16, Int16Type),
+        E::I32 => share!(I32, Int32Type),
+        E::I64 => share!(I64, Int64Type),
+        E::U8 => share!(U8, UInt8Type),
+        E::U16 => share!(U16, UInt16Type),
+        E::U32 => share!(U32, UInt32Type),
+        E::U64 => share!(U64, UInt64Type),
+        E::F32 | E::F16 => share!(F32, Float32Type),
+        E::F64 => share!(F64, Float64Type),
         E::Bool => array.as_boolean_opt().map(|it| Values::Bool(it.values().iter().collect())),
         E::Utf8 => {
             let any = array.as_any();
@@ -305,7 +323,34 @@ fn widen(array: &ArrayRef) -> Option<Wide<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::Float32Array;
+
     use super::*;
+
+    #[test]
+    fn numbers_of_the_type_of_the_model_are_those_of_the_column() {
+        let column = Float32Array::from(vec![1.0, 2.0, 3.0]);
+        let batch = RecordBatch::try_from_iter([("x", Arc::new(column.clone()) as ArrayRef)]).unwrap();
+        let spec = TensorSpec { name: "x".to_owned(), dtype: ElementType::F32, shape: vec![None] };
+        let Values::F32(values) = tensor_for(&batch, &spec).unwrap().values else { panic!() };
+        assert!(values.ptr_eq(column.values()));
+    }
+
+    #[test]
+    fn a_number_that_half_precision_has_not_is_refused() {
+        let given = |number: f32| {
+            let column: ArrayRef = Arc::new(Float32Array::from(vec![1.0, number]));
+            let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+            tensor_for(&batch, &TensorSpec { name: "x".to_owned(), dtype: ElementType::F16, shape: vec![None] })
+        };
+        for number in [65_519.0, -65_504.0, f32::INFINITY, f32::NAN] {
+            assert!(given(number).is_ok(), "{number}");
+        }
+        let error = given(-65_520.0).unwrap_err().to_string();
+        assert!(error.contains("-65520.0") && error.contains("f16"), "{error}");
+    }
 
     #[test]
     fn rows_take_the_shape_of_the_model_only_where_no_axis_is_read_as_another() {

@@ -44,16 +44,16 @@ fn column_of(name: String, tensor: HostTensor) -> Result<(Field, ArrayRef), Arro
 fn array_of(values: Values) -> ArrayRef {
     match values {
         Values::Bool(it) => Arc::new(BooleanArray::from(it)),
-        Values::I8(it) => Arc::new(Int8Array::from(it)),
-        Values::I16(it) => Arc::new(Int16Array::from(it)),
-        Values::I32(it) => Arc::new(Int32Array::from(it)),
-        Values::I64(it) => Arc::new(Int64Array::from(it)),
-        Values::U8(it) => Arc::new(UInt8Array::from(it)),
-        Values::U16(it) => Arc::new(UInt16Array::from(it)),
-        Values::U32(it) => Arc::new(UInt32Array::from(it)),
-        Values::U64(it) => Arc::new(UInt64Array::from(it)),
-        Values::F32(it) => Arc::new(Float32Array::from(it)),
-        Values::F64(it) => Arc::new(Float64Array::from(it)),
+        Values::I8(it) => Arc::new(Int8Array::new(it, None)),
+        Values::I16(it) => Arc::new(Int16Array::new(it, None)),
+        Values::I32(it) => Arc::new(Int32Array::new(it, None)),
+        Values::I64(it) => Arc::new(Int64Array::new(it, None)),
+        Values::U8(it) => Arc::new(UInt8Array::new(it, None)),
+        Values::U16(it) => Arc::new(UInt16Array::new(it, None)),
+        Values::U32(it) => Arc::new(UInt32Array::new(it, None)),
+        Values::U64(it) => Arc::new(UInt64Array::new(it, None)),
+        Values::F32(it) => Arc::new(Float32Array::new(it, None)),
+        Values::F64(it) => Arc::new(Float64Array::new(it, None)),
         Values::Utf8(it) => Arc::new(StringArray::from(it)),
     }
 }

@@ -156,12 +156,12 @@ mod tests {
             (res.n_beyond, res.max_absolute)
         };
         for id in [1_000_000, 1 << 53, i64::MIN] {
-            assert_eq!(differs(Values::I64(vec![id]), Values::I64(vec![id])), (0, 0.0));
-            assert_eq!(differs(Values::I64(vec![id]), Values::I64(vec![id + 1])), (1, 1.0), "{id}");
+            assert_eq!(differs(Values::I64(vec![id].into()), Values::I64(vec![id].into())), (0, 0.0));
+            assert_eq!(differs(Values::I64(vec![id].into()), Values::I64(vec![id + 1].into())), (1, 1.0), "{id}");
         }
-        assert_eq!(differs(Values::U64(vec![u64::MAX]), Values::I64(vec![-1])), (1, 2f64.powi(64)));
-        assert_eq!(differs(Values::I64(vec![1_000_000]), Values::F64(vec![1_000_001.0])), (1, 1.0));
-        assert_eq!(differs(Values::F32(vec![1_000_000.0]), Values::F64(vec![1_000_001.0])), (0, 1.0));
+        assert_eq!(differs(Values::U64(vec![u64::MAX].into()), Values::I64(vec![-1].into())), (1, 2f64.powi(64)));
+        assert_eq!(differs(Values::I64(vec![1_000_000].into()), Values::F64(vec![1_000_001.0].into())), (1, 1.0));
+        assert_eq!(differs(Values::F32(vec![1_000_000.0].into()), Values::F64(vec![1_000_001.0].into())), (0, 1.0));
         assert_eq!(differs(Values::Bool(vec![true]), Values::Bool(vec![false])), (1, 1.0));
     }
 

@@ -55,11 +55,19 @@ pub fn examine_onnx(path: &Path, runtime: &'static str) -> Result<ModelInfo, Inf
     }
 }
 
-/// Returns the bytes of a model file, or of all files of a folder.
+/// Returns the bytes of a model file with the data that it names beside it, or of all files of a folder.
 ///
 /// Fails if they cannot be looked at.
 pub fn model_bytes(path: &Path) -> Result<u64, InferError> {
-    n_bytes(path).map_err(|source| InferError::Open { path: path.to_path_buf(), source })
+    let own = n_bytes(path).map_err(|source| InferError::Open { path: path.to_path_buf(), source })?;
+    let beside = match format::detect(path) {
+        // What is not sound has no data that could be counted.
+        Ok(ModelFormat::Onnx) => {
+            tract::onnx_data(path).map_or(0, |it| it.contents().iter().map(|it| it.len() as u64).sum())
+        }
+        _ => 0,
+    };
+    Ok(own.saturating_add(beside))
 }
 
 /// Adds up a folder without following links out of it.

@@ -109,6 +109,31 @@ fn rows_that_influence_each_other_are_computed_alone() {
 }
 
 #[test]
+fn rows_that_influence_each_other_show_in_answers_of_any_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let mean = |of: &str| node("ReduceMean", "", &[of], "mean", vec![ints("axes", &[0]), int("keepdims", 1)]);
+    let sum = |of: &str| node("ReduceSum", "", &[of], "wide", vec![int("keepdims", 1)]);
+    let cast = |of: &str, output: &str, to: i64| node("Cast", "", &[of], output, vec![int("to", to)]);
+    let to = |op: &str, inputs: &[&str], output: &str| node(op, "", inputs, output, vec![]);
+    let class = |of: &str| node("ArgMax", "", &[of], "y", vec![int("axis", 1)]);
+    let (double, int64) = (11, 7);
+    let cases = [
+        ("doubles", vec![cast("x", "wide", double), to("Neg", &["wide"], "y")], false),
+        ("centered doubles", vec![cast("x", "wide", double), mean("wide"), to("Sub", &["wide", "mean"], "y")], true),
+        ("classes", vec![class("x")], false),
+        ("classes beside others", vec![mean("x"), to("Sub", &["mean", "x"], "rest"), class("rest")], true),
+        ("whole numbers", vec![cast("x", "wide", int64), to("Neg", &["wide"], "y")], false),
+        ("summed whole numbers", vec![cast("x", "n", int64), sum("n"), to("Sub", &["n", "wide"], "y")], true),
+        ("truths", vec![to("Greater", &["x", "x"], "y")], false),
+        ("truths beside others", vec![mean("x"), to("Greater", &["x", "mean"], "y")], true),
+    ];
+    for (name, nodes, is_mixed) in cases {
+        let model = Model::load(&write(&folder, &[-1, 2], nodes, vec![])).unwrap();
+        assert_eq!((model.micro_batch() == 1, model.rows_are_mixed()), (is_mixed, is_mixed), "{name}");
+    }
+}
+
+#[test]
 fn rows_that_are_run_one_by_one_are_asked_whether_they_influence_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let conv = |input: &str| node("Conv", "", &[input, "kernel"], "maps", vec![]);

@@ -41,19 +41,19 @@ pub(crate) fn to_value(tensor: HostTensor, wanted: ElementType) -> Result<DynVal
     let shape = tensor.shape;
     Ok(match tensor.values {
         Values::Bool(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::I8(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::I16(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::I32(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::I64(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::U8(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::U16(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::U32(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::U64(it) => Tensor::from_array((shape, it))?.into_dyn(),
+        Values::I8(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::I16(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::I32(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::I64(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::U8(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::U16(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::U32(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::U64(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
         Values::F32(it) if wanted == ElementType::F16 => {
-            Tensor::from_array((shape, it.into_iter().map(f16::from_f32).collect::<Vec<_>>()))?.into_dyn()
+            Tensor::from_array((shape, it.iter().copied().map(f16::from_f32).collect::<Vec<_>>()))?.into_dyn()
         }
-        Values::F32(it) => Tensor::from_array((shape, it))?.into_dyn(),
-        Values::F64(it) => Tensor::from_array((shape, it))?.into_dyn(),
+        Values::F32(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
+        Values::F64(it) => Tensor::from_array((shape, Vec::from(it)))?.into_dyn(),
         Values::Utf8(it) => Tensor::from_string_array((shape, &*it))?.into_dyn(),
         other => return Err(Error::new(format!("{} cannot be an input", other.dtype()))),
     })
@@ -63,7 +63,7 @@ pub(crate) fn to_value(tensor: HostTensor, wanted: ElementType) -> Result<DynVal
 pub(crate) fn from_value(value: &DynValue) -> Result<HostTensor> {
     macro_rules! take {
         ($variant:ident, $ty:ty) => {
-            Values::$variant(value.try_extract_tensor::<$ty>()?.1.to_vec())
+            Values::$variant(value.try_extract_tensor::<$ty>()?.1.to_vec().into())
         };
     }
     let ValueType::Tensor { ty, shape, .. } = value.dtype() else {

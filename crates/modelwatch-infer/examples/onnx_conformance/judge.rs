@@ -164,7 +164,7 @@ fn integers(values: &Values) -> Option<Vec<i128>> {
 fn numbers(values: &Values) -> Vec<f64> {
     match values {
         Values::F32(it) => it.iter().map(|&it| f64::from(it)).collect(),
-        Values::F64(it) => it.clone(),
+        Values::F64(it) => it.to_vec(),
         _ => Vec::new(),
     }
 }

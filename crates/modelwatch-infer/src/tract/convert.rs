@@ -66,7 +66,7 @@ pub(super) fn outputs(tensors: &TVec<TValue>) -> TractResult<Vec<HostTensor>> {
 pub(super) fn from_tract(tensor: &Tensor) -> TractResult<HostTensor> {
     macro_rules! take {
         ($variant:ident, $ty:ty) => {
-            Values::$variant(tensor.try_as_plain_ram()?.as_slice::<$ty>()?.to_vec())
+            Values::$variant(tensor.try_as_plain_ram()?.as_slice::<$ty>()?.to_vec().into())
         };
     }
     let values = match tensor.datum_type() {

@@ -16,7 +16,7 @@ use tract_onnx::{
 };
 
 use super::{careful, compare, guard, kernels, memory, nan, repair, requantize, tflite, widened};
-use crate::probe::are_close;
+use crate::probe::{are_close, largest_of, tolerance};
 
 pub(super) struct Stages {
     /// Optimized, for finite numbers.
@@ -198,7 +198,7 @@ fn all_close(left: &TVec<TValue>, right: &TVec<TValue>, steps: &[f64]) -> bool {
             let (Ok(a), Ok(b)) = (a.try_as_plain_ram(), b.try_as_plain_ram()) else { return false };
             match (a.as_slice(), b.as_slice()) {
                 // A step is known to single precision.
-                (Ok(a), Ok(b)) => are_close(a, b, step * 1.001),
+                (Ok(a), Ok(b)) => are_close(a, b, tolerance(largest_of(b)).max(step * 1.001)),
                 _ => false,
             }
         })

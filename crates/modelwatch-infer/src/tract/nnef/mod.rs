@@ -103,10 +103,10 @@ mod tests {
     }
 
     fn run(model: &Model) -> Vec<f32> {
-        let values = (0..10 * 64).map(|it| ((it * 7) % 17) as f32 / 16.0).collect();
+        let values: Vec<_> = (0..10 * 64).map(|it| ((it * 7) % 17) as f32 / 16.0).collect();
         let name = model.info().inputs[0].name.clone();
         let input: RecordBatch =
-            batch_of(10, vec![(name, HostTensor { shape: vec![10, 64], values: Values::F32(values) })]).unwrap();
+            batch_of(10, vec![(name, HostTensor { shape: vec![10, 64], values: Values::F32(values.into()) })]).unwrap();
         let output = model.run(&input, NonZeroUsize::MIN).unwrap();
         output.column(0).as_fixed_size_list().values().as_primitive::<Float32Type>().values().to_vec()
     }

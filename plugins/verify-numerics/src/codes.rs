@@ -53,4 +53,11 @@ pub(crate) const CODES: &[FindingCode] = &[
         meaning: "More of its numbers than `max_saturated_share` allows are at a bound of its operator, such as the 1 of a sigmoid or the greatest integer of a quantization. What is beyond is lost.",
         advice: "Look for weights or inputs that grew, and for a scale of a quantization that is too small; where that is what the node is for, raise `max_saturated_share`.",
     },
+    FindingCode {
+        code: "MW-F008",
+        severity: Severity::Warning,
+        title: "inputs that are not finite leave no trace",
+        meaning: "An input of the model has a NaN or an infinity on the data, and every number that the model makes of it is finite, so that a missing value looks like a prediction.",
+        advice: "Check inputs before they reach the model, or fill in what is missing; a model that is made for missing values may have them.",
+    },
 ];

@@ -207,12 +207,15 @@ fn non_finite(res: &mut Report, inputs: &str, seen: &Seen) {
     let observed = (n_nodes > 0).then_some(n);
     let (status, message) = seen.judge(n_nodes, bad.is_empty(), message);
     res.checks.push(check(&non_finite_name(seen.scope), inputs, "== 0", observed, numbers.rows, status, message));
-    let Some(first) = bad.first() else { return };
-    let was_bad = numbers.nodes.iter().any(|it| it.operator.is_empty() && n_non_finite(it) > 0);
-    let source = match was_bad {
+    let input = numbers.nodes.iter().find(|it| it.operator.is_empty() && n_non_finite(it) > 0);
+    let Some(first) = bad.first() else {
+        res.findings.extend(input.map(|it| no_trace(it, seen.scope)));
+        return;
+    };
+    let source = match input {
         _ if seen.is_of_outputs_alone() => "",
-        true => ", as are some of the inputs",
-        false => ", though all inputs are finite",
+        Some(_) => ", as are some of the inputs",
+        None => ", though all inputs are finite",
     };
     let hidden = computed(numbers).all(|it| it.outputs.is_empty() || n_non_finite(it) == 0);
     let ending = if hidden { "; the outputs do not show it" } else { "" };
@@ -233,6 +236,22 @@ fn non_finite(res: &mut Report, inputs: &str, seen: &Seen) {
             .evidence("infinite", first.n_infinite)
             .evidence("range", float::to_value(size(first.range))),
     );
+}
+
+/// Warns of an input that is not finite, and all that is made of it is.
+fn no_trace(input: &NodeNumbers, scope: Scope) -> Finding {
+    let message = format!(
+        "{} NaN and {} infinite of {} numbers of input `{}`, and the {} do not show it",
+        input.n_nan,
+        input.n_infinite,
+        input.n,
+        input.name,
+        scope.plural()
+    );
+    Finding::new("MW-F008", Severity::Warning, &*input.name, message)
+        .advice("check inputs before they reach the model, or fill in what is missing; a model that is made for missing values may have them")
+        .evidence("nan", input.n_nan)
+        .evidence("infinite", input.n_infinite)
 }
 
 fn count_non_finite(res: &mut Report, inputs: &str, seen: &Seen, n: usize) {

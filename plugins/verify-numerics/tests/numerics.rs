@@ -307,6 +307,25 @@ fn whole_numbers_have_no_edges_and_fit_any_precision() {
 }
 
 #[test]
+fn an_input_that_is_not_finite_leaves_a_trace_or_a_warning() {
+    let report = |answer: f64| {
+        let host = host(|it| it).with_numerics(move |batch| {
+            let nodes = vec![numbers("x", "", &[f64::NAN, 1.0, f64::INFINITY]), numbers("y", "Cast", &[answer, 1.0])];
+            Ok(Numbers { rows: batch.num_rows() as u64, nodes, ..Numbers::default() })
+        });
+        let mut probe = open(json!({}));
+        probe.update(&host, Role::Current, &rows()).unwrap();
+        probe.evaluate(&host).unwrap()
+    };
+    let hidden = report(7.0);
+    assert_eq!((status(&hidden, "non_finite_nodes", "data"), codes(&hidden)), (Status::Pass, vec!["MW-F008"]));
+    let finding = &hidden.findings[0];
+    assert_eq!((finding.severity, &*finding.place), (Severity::Warning, "x"));
+    assert_eq!(finding.message, "1 NaN and 1 infinite of 3 numbers of input `x`, and the nodes do not show it");
+    assert_eq!(codes(&report(f64::NAN)), ["MW-F001"]);
+}
+
+#[test]
 fn nan_must_come_out_as_nan() {
     let kept = run(json!({"edges": ["nan"]}), |it| it);
     assert_eq!((status(&kept, "outputs_that_hide_nan", "nan"), codes(&kept)), (Status::Pass, vec![]));

@@ -252,6 +252,18 @@ fn a_model_in_eight_bits_is_paired_with_the_one_it_was_made_from() {
 }
 
 #[test]
+fn integers_of_eight_bits_are_not_taken_for_what_they_stand_for() {
+    let (nodes, output) = compare(&fixture(CNN), &fixture("digits/cnn/cnn_int8_qop.onnx"), Tolerance::default());
+    assert!(output > 1e-3 && output < 0.05, "{output}");
+    let pool = nodes.iter().find(|it| it.operator == "MaxPool").unwrap();
+    assert!(pool.counterpart.is_none(), "{pool:?}");
+    let beyond = |it: &&NodeDifference| it.counterpart.as_ref().is_some_and(|it| it.isolated.relative_norm() > 0.03);
+    assert!(!nodes.iter().any(|it| beyond(&it)), "{nodes:?}");
+    // The input and the output are numbers in both.
+    assert!(nodes.iter().any(|it| it.counterpart.is_some()), "{nodes:?}");
+}
+
+#[test]
 fn exports_of_one_network_are_paired_by_value() {
     let saved_model = fixture("digits/cnn/saved_model");
     for (form, at_least) in [("cnn_frozen.pb", 10), ("cnn.tflite", 6), ("cnn_keras_export.onnx", 5)] {

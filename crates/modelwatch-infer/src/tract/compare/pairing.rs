@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tract_onnx::{
-    prelude::TractResult,
+    prelude::{DatumType, TractResult},
     tract_hir::internal::{OutletId, TypedNode},
 };
 
@@ -45,7 +45,10 @@ impl Pairing {
         let structure = Structure::new([reference, candidate], outputs, &prints)?;
         res.add(structure.pairs(&res.by_candidate)?, MatchedBy::Structure);
         let (left, right) = res.unpaired(reference, candidate);
-        let is_pair = |at: usize, to: usize| prints[0][&left[at]].resembles(&prints[1][&right[to]]);
+        let is_pair = |at: usize, to: usize| {
+            prints[0][&left[at]].resembles(&prints[1][&right[to]])
+                && are_numbers_alike(reference.model.node(left[at]), candidate.model.node(right[to]))
+        };
         let by_value = common_subsequence(left.len(), right.len(), is_pair);
         if by_value.is_empty() {
             return Ok(res);
@@ -85,7 +88,8 @@ fn by_name(reference: &NodeGraph, candidate: &NodeGraph) -> HashMap<usize, usize
         let quantized = node.name.strip_suffix(DEQUANTIZED).and_then(|it| by_tensor.get(it));
         // What is done with a value tells what it is.
         let same = by_name.get(&*node.name).filter(|it| consumers(reference, it) == consumers(candidate, node));
-        if let Some(other) = quantized.or(same).filter(|it| shapes(it).is_some() && shapes(it) == shapes(node)) {
+        let is_pair = |it: &&&TypedNode| shapes(it).is_some_and(|left| Some(left) == shapes(node));
+        if let Some(other) = quantized.or(same).filter(is_pair).filter(|it| are_numbers_alike(it, node)) {
             res.insert(node.id, other.id);
         }
     }
@@ -119,6 +123,13 @@ pub(super) fn consumers(graph: &NodeGraph, node: &TypedNode) -> BTreeSet<String>
 /// Returns the shapes of all values, or nothing where one is not known before it is computed.
 pub(super) fn shapes(node: &TypedNode) -> Option<Vec<Vec<usize>>> {
     node.outputs.iter().map(|it| it.fact.shape.as_concrete().map(<[usize]>::to_vec)).collect()
+}
+
+/// Returns whether the values of two nodes are numbers of one kind: integers of eight bits that stand for others by a scale, which a node
+/// between quantized ones has without knowing it, say nothing beside what they stand for.
+pub(super) fn are_numbers_alike(left: &TypedNode, right: &TypedNode) -> bool {
+    let is_code = |it: DatumType| matches!(it, DatumType::I8 | DatumType::U8);
+    left.outputs.iter().zip(&right.outputs).all(|it| is_code(it.0.fact.datum_type) == is_code(it.1.fact.datum_type))
 }
 
 /// Returns the positions of a longest common subsequence of two lists of these lengths.

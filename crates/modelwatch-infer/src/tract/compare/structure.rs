@@ -18,7 +18,7 @@ use tract_onnx::{
 use super::{
     super::nodes::NodeGraph,
     fingerprint::Fingerprint,
-    pairing::{consumers, shapes},
+    pairing::{are_numbers_alike, consumers, shapes},
 };
 
 /// The structure of a reference and a candidate.
@@ -73,6 +73,7 @@ impl<'a> Structure<'a> {
         candidate.op.name() == reference.op.name()
             && candidate.inputs.len() == reference.inputs.len()
             && shapes(candidate).is_some_and(|it| Some(it) == shapes(reference))
+            && are_numbers_alike(candidate, reference)
             && consumers(self.candidate, candidate) == consumers(self.reference, reference)
     }
 

@@ -7,7 +7,7 @@ use modelwatch_sdk::{
     Error, Result,
     about::{MachineDescription, MlflowField, MlflowSignature, ModelDescription, Port},
 };
-use modelwatch_tensors::{MLMODEL_FILE, MlModel, OnnxModel, SignatureField};
+use modelwatch_tensors::{DType, Dimension, MLMODEL_FILE, MlModel, OnnxModel, OnnxValue, SignatureField};
 
 use crate::model::{Origin, Refused, format_name};
 
@@ -25,6 +25,7 @@ pub(crate) fn model(info: &ModelInfo, origin: &Origin) -> Result<ModelDescriptio
         ModelFormat::Onnx => Some(OnnxModel::open(&origin.file).map_err(Error::io)?),
         _ => None,
     };
+    let declared_outputs = onnx.iter().flat_map(|it| &it.outputs).map(declared).collect();
     let (operators, first_nodes, opsets) = match onnx {
         Some(it) => (it.op_counts, it.first_nodes, Some(it.opset_imports)),
         None => {
@@ -44,6 +45,7 @@ pub(crate) fn model(info: &ModelInfo, origin: &Origin) -> Result<ModelDescriptio
         parameters: info.n_parameters,
         inputs: info.inputs.iter().map(port).collect(),
         outputs: info.outputs.iter().map(port).collect(),
+        declared_outputs,
         operators,
         first_nodes,
         opsets,
@@ -57,6 +59,15 @@ pub(crate) fn model(info: &ModelInfo, origin: &Origin) -> Result<ModelDescriptio
 fn port(spec: &TensorSpec) -> Port {
     let shape = spec.shape.iter().map(|it| it.map(|it| it as u64)).collect();
     Port { name: spec.name.clone(), dtype: spec.dtype.to_string(), shape }
+}
+
+fn declared(value: &OnnxValue) -> Port {
+    let extent = |it: &Dimension| match it {
+        Dimension::Fixed(it) => Some(*it),
+        _ => None,
+    };
+    let shape = value.shape.iter().flatten().map(extent).collect();
+    Port { name: value.name.clone(), dtype: value.dtype.map_or_else(String::new, |it: DType| it.to_string()), shape }
 }
 
 fn fields(fields: Vec<SignatureField>) -> Vec<MlflowField> {

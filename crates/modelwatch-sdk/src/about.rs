@@ -20,6 +20,10 @@ pub struct ModelDescription {
     pub inputs: Vec<Port>,
     /// What it gives, in the model's order.
     pub outputs: Vec<Port>,
+    /// What an ONNX file says of its outputs, which its graph may give otherwise: an element type that is not known is empty, and so is a
+    /// shape. None in other formats.
+    #[serde(default)]
+    pub declared_outputs: Vec<Port>,
     /// How many nodes there are of each operator. An ONNX operator that is not of `ai.onnx` has its domain before it:
     /// `com.microsoft::Gelu`.
     pub operators: BTreeMap<String, u64>,

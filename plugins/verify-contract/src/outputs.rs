@@ -54,6 +54,40 @@ pub(crate) struct Tolerance {
     pub(crate) atol: f64,
 }
 
+/// What to do about a file that contradicts itself.
+const EXPORT_AGAIN: &str = "export the model again; its file says one thing and does another";
+
+/// Returns where outputs are not what the file says of them. How many rows there are is for whoever runs it to say, and half precision
+/// is handed over as single precision.
+pub(crate) fn contradicted(declared: &[Port], outputs: &[Port]) -> Vec<Finding> {
+    let mut res = Vec::new();
+    for port in declared {
+        let Some(output) = outputs.iter().find(|it| it.name == port.name) else { continue };
+        let wide = |it: &Port| if it.dtype == "f16" { "f32".to_owned() } else { it.dtype.clone() };
+        if !port.dtype.is_empty() && wide(port) != wide(output) {
+            let message = format!(
+                "the file declares output `{}` as {}, and its graph computes {}",
+                port.name, port.dtype, output.dtype
+            );
+            res.push(error("MW-C007", &port.name, message, EXPORT_AGAIN));
+        }
+        let are_other =
+            |(left, right): (&Option<u64>, &Option<u64>)| matches!((left, right), (Some(a), Some(b)) if a != b);
+        let has_other =
+            port.shape.len() != output.shape.len() || port.shape.iter().zip(&output.shape).skip(1).any(are_other);
+        if !port.shape.is_empty() && has_other {
+            let message = format!(
+                "the file declares output `{}` as [{}], and its graph computes [{}]",
+                port.name,
+                shape(&port.shape),
+                shape(&output.shape)
+            );
+            res.push(error("MW-C007", &port.name, message, EXPORT_AGAIN));
+        }
+    }
+    res
+}
+
 impl Outputs {
     pub(crate) fn of(batch: &RecordBatch) -> Result<Self> {
         let schema = batch.schema();
@@ -126,28 +160,27 @@ impl Outputs {
 
     /// Returns what is not as the model declares it.
     pub(crate) fn breaks(&self, declared: &[Port]) -> Vec<Finding> {
-        let advice = "export the model again; its file says one thing and does another";
         let mut res = Vec::new();
         for port in declared.iter().filter(|port| self.columns.iter().all(|it| it.name != port.name)) {
             let message = format!("the model declares the output `{}`, and does not give it", port.name);
-            res.push(error("MW-C007", &port.name, message, advice));
+            res.push(error("MW-C007", &port.name, message, EXPORT_AGAIN));
         }
         for it in &self.columns {
             let Some(port) = declared.iter().find(|port| port.name == it.name) else {
                 let message = format!("the model gives the output `{}`, which it does not declare", it.name);
-                res.push(error("MW-C007", &it.name, message, advice));
+                res.push(error("MW-C007", &it.name, message, EXPORT_AGAIN));
                 continue;
             };
             if it.family != dtype::family(&port.dtype) {
                 let message = format!("output `{}` is declared as {}, and its values are others", it.name, port.dtype);
-                res.push(error("MW-C007", &it.name, message, advice));
+                res.push(error("MW-C007", &it.name, message, EXPORT_AGAIN));
             }
             let rows = port.shape.get(1..).unwrap_or_default();
             let fits = rows.iter().zip(&it.shape).all(|(a, b)| a.is_none_or(|a| a == *b as u64));
             if rows.len() != it.shape.len() || !fits {
                 let message =
                     format!("output `{}` has rows of {:?}, declared are [{}]", it.name, it.shape, shape(rows));
-                res.push(error("MW-C007", &it.name, message, advice));
+                res.push(error("MW-C007", &it.name, message, EXPORT_AGAIN));
             }
             let broken = it.values.broken();
             if broken > 0 {

@@ -11,7 +11,7 @@ use modelwatch_sdk::{
 
 use crate::{
     config::Config,
-    outputs::{Difference, Outputs, Tolerance},
+    outputs::{Difference, Outputs, Tolerance, contradicted},
     sheet::{Clause, Sheet, error},
 };
 
@@ -42,7 +42,10 @@ pub(crate) fn judge(
             return Ok(None);
         }
     };
-    sheet.judge(clause(), first.breaks(&model.outputs));
+    sheet.judge(
+        clause(),
+        [first.breaks(&model.outputs), contradicted(&model.declared_outputs, &model.outputs)].concat(),
+    );
     let mut subject = Subject { sheet, host, rows, first: &first };
     subject.repeats(config.repeats)?;
     if let Some(threads) = NonZeroUsize::new(config.threads) {

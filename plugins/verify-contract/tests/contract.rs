@@ -123,6 +123,32 @@ fn several_texts_a_row_are_outputs() {
 }
 
 #[test]
+fn a_file_that_says_other_outputs_than_it_computes_is_told() {
+    let said = |dtype: &str, shape: &[Option<u64>]| {
+        let declared_outputs = vec![port("probs", dtype, shape)];
+        let description = ModelDescription { declared_outputs, ..described() };
+        let report = self::run(&json!({}), &ModelHost::new(model(description)), &rows());
+        let said = report.findings.iter().map(|it| format!("{} {}", it.code, it.message)).collect::<Vec<_>>();
+        (failed(&report).join(" "), said)
+    };
+    let agrees = |dtype: &str, shape: &[Option<u64>]| assert_eq!(said(dtype, shape), (String::new(), vec![]));
+    agrees("f32", &[None, Some(2)]);
+    // Nothing is said, what is left open, and a number of rows that is not kept to.
+    agrees("", &[]);
+    agrees("f16", &[Some(7), None]);
+    let other = |dtype: &str, shape: &[Option<u64>], message: &str| {
+        assert_eq!(said(dtype, shape), ("produced_outputs".to_owned(), vec![format!("MW-C007 {message}")]));
+    };
+    other("f64", &[None, Some(2)], "the file declares output `probs` as f64, and its graph computes f32");
+    other("f32", &[None, Some(3)], "the file declares output `probs` as [?, 3], and its graph computes [?, 2]");
+    other(
+        "f32",
+        &[None, Some(2), Some(1)],
+        "the file declares output `probs` as [?, 2, 1], and its graph computes [?, 2]",
+    );
+}
+
+#[test]
 fn what_is_left_out_is_told() {
     let report = check(json!({ "rows": 0 }), &[], &[]);
     let [gap] = &report.gaps[..] else { panic!("{:?}", report.gaps) };

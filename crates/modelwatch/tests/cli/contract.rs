@@ -53,6 +53,24 @@ fn an_input_that_the_data_does_not_have_is_a_finding() {
 }
 
 #[test]
+fn a_file_that_declares_doubles_and_computes_floats_is_told() {
+    let project = Project::new();
+    let mut model = fs::read(fixtures().join("digits/cnn_series/e08.onnx")).unwrap();
+    // The name and the type of the output, which begins with that of its elements.
+    let declared = b"\x0a\x05probs\x12";
+    let at = (0..model.len()).rfind(|&it| model[it..].starts_with(declared)).unwrap() + declared.len();
+    let element_type = at + model[at..].windows(2).position(|it| it == [8, 1]).unwrap() + 1;
+    model[element_type] = 11;
+    fs::write(project.path().join("other.onnx"), model).unwrap();
+    let (code, record) = project.run(&format!(
+        "name = 'test'\ncheckpoint = {{ import = 'other.onnx', name = 'other' }}\n\
+         data = {{ current = {{ path = '{}' }}, columns = {{ label = 'y' }} }}\n[[verify]]\nuses = 'contract'\n",
+        fixtures().join("digits/data/test.npz").display()
+    ));
+    assert_eq!((code, findings(&record)), (1, vec!["MW-C007 probs".to_owned()]), "{record:#}");
+}
+
+#[test]
 fn an_operator_of_ones_own_is_named_where_the_model_cannot_be_run() {
     let project = Project::new();
     let (own, standard) = (b"acme.onnx1", b"ai.onnx.ml");

@@ -12,6 +12,7 @@ mod held;
 mod library;
 mod listing;
 mod opener;
+mod unfinished;
 
 #[cfg(unix)]
 mod isolated;
@@ -26,6 +27,7 @@ pub use catalog::{Catalog, Component, LoadedPlugin, Lookup, SearchPath};
 pub use library::{Refusal, RefusalKind};
 pub use listing::{LISTING_FILE, Listing, ListingEntry};
 pub use opener::{Opener, WorkerLimits, WorkerProgram};
+pub use unfinished::Unfinished;
 #[cfg(unix)]
 pub use worker::serve_worker;
 

@@ -15,14 +15,20 @@ mod report;
 use std::process::ExitCode;
 
 use clap::Parser;
+use modelwatch_runtime::plugin::Unfinished;
+
+const ENDED_BY_PLUGIN: &str = "error: a plugin ended the program before it was done; with `isolation = \"process\"`, a probe that does so is named, and the others go on\n";
 
 fn main() -> ExitCode {
     modelwatch_runtime::memory::keep_freed();
     let cli = cli::Cli::parse();
-    // A worker sends what its plugin logs to the run.
-    if !matches!(cli.command, cli::Command::Worker) {
+    // A worker sends what its plugin logs to the run, and ends without a word.
+    let is_worker = matches!(cli.command, cli::Command::Worker);
+    if !is_worker {
+        output::keep_results_apart();
         output::init_logs(cli.verbose, cli.quiet);
     }
+    let _unfinished = (!is_worker).then(|| Unfinished::new(ENDED_BY_PLUGIN, commands::Code::NOT_DONE.0));
     match commands::dispatch(cli) {
         Ok(code) => code.into(),
         Err(e) => {

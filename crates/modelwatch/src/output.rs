@@ -1,10 +1,13 @@
 //! Where words go: results to standard output, everything else to standard error.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, IsTerminal, Write},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anstyle::{AnsiColor, Style};
@@ -13,6 +16,31 @@ use tracing_subscriber::EnvFilter;
 
 /// Whether nothing but errors is wanted on standard error.
 static ERRORS_ALONE: AtomicBool = AtomicBool::new(false);
+
+/// What was standard output before [`keep_results_apart`].
+static RESULTS: OnceLock<File> = OnceLock::new();
+
+/// Keeps standard output for results: what a library in this process prints there, as a plugin may, goes to standard error from now on.
+#[cfg(unix)]
+pub(crate) fn keep_results_apart() {
+    use std::os::fd::AsFd;
+
+    let Ok(results) = io::stdout().as_fd().try_clone_to_owned() else { return };
+    if RESULTS.set(results.into()).is_ok() {
+        // Where standard error cannot stand in for it, both are written to as before.
+        let _ = rustix::stdio::dup2_stdout(io::stderr());
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn keep_results_apart() {}
+
+fn results() -> io::Result<Box<dyn Write>> {
+    Ok(match RESULTS.get() {
+        Some(it) => Box::new(anstream::AutoStream::auto(it.try_clone()?)),
+        None => Box::new(anstream::stdout().lock()),
+    })
+}
 
 /// Logs go to standard error: warnings, unless asked for more or less, or as `MODELWATCH_LOG` says.
 pub(crate) fn init_logs(verbose: u8, quiet: bool) {
@@ -42,9 +70,13 @@ pub(crate) fn init_logs(verbose: u8, quiet: bool) {
 /// # Errors
 /// When standard output is full.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush()) {
+    let write = |mut out: Box<dyn Write>| {
+        out.write_all(text.as_bytes())?;
+        out.write_all(end.as_bytes())?;
+        out.flush()
+    };
+    match results().and_then(write) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(e).context("cannot write to standard output"),
         _ => Ok(()),
     }

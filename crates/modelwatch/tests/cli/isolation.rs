@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Project, check, digits, fixture_plugins, fixtures, plugins};
+use crate::support::{Ended, Project, check, digits, fixture_plugins, fixtures, plugins};
 
 const METRICS: &str =
     "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\nrequire = { accuracy = '>= 0.5' }\n";
@@ -61,6 +61,32 @@ fn a_probe_that_prints_says_no_less_and_no_more() {
     assert_eq!((code, &record["verdict"]), (0, &"pass".into()), "{record:#}");
     let rows = record["metrics"].as_array().unwrap().iter().find(|it| it["name"] == "rows").unwrap();
     assert_eq!(rows["value"].as_f64(), record["coverage"]["rows"]["current"].as_f64());
+}
+
+/// Runs the digits beside a probe of the same process with this fault.
+fn run_together(fault: &str) -> Ended {
+    let project = Project::new();
+    let faulty = format!("[[analyze]]\nuses = 'faulty'\nwith = {{ fault = '{fault}' }}\n");
+    project.write("pipeline.toml", &format!("{}{METRICS}{faulty}", digits("e08")));
+    let dir = fixture_plugins();
+    project.modelwatch(&["run", "pipeline.toml", "--format", "json", "--plugin-dir", dir.to_str().unwrap()])
+}
+
+#[test]
+fn a_plugin_that_ends_the_program_does_not_pass() {
+    for fault in ["exit", "exit_in_open"] {
+        let ended = run_together(fault);
+        assert_eq!((ended.code, &*ended.out), (3, ""), "{fault}: {}", ended.err);
+        assert!(ended.err.contains("a plugin ended the program before it was done"), "{fault}: {}", ended.err);
+    }
+}
+
+#[test]
+fn what_a_plugin_prints_is_no_part_of_the_result() {
+    let ended = run_together("print");
+    let record: Value = serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.out));
+    assert_eq!((ended.code, &record["verdict"]), (0, &"pass".into()), "{record:#}");
+    assert!(ended.err.contains("{\"do\":\"done\"}"), "{}", ended.err);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Data files as a stream of partitions.
 //!
-//! A dataset is one or more files of one format with the same columns. It is cut into partitions
+//! A dataset is one or more files of one format with the same columns, whose types have one in common. It is cut into partitions
 //! that depend on the files alone (a row group of a Parquet file, [`PARTITION_ROWS`] rows of any
 //! other), so that results do not depend on threads or batch sizes.
 
 mod arrays;
+mod common;
 mod csv;
 mod error;
 mod files;
@@ -15,6 +16,7 @@ mod parquet;
 mod quotes;
 mod rechunk;
 mod separator;
+mod tensors;
 
 use std::{
     fs,
@@ -117,6 +119,8 @@ impl Dataset {
             let mut other = read_schema(file)?;
             if format == DataFormat::Csv {
                 csv::widen(&mut schema, &mut other);
+            } else {
+                common::widen(&mut schema, &mut other);
             }
             if let Some(difference) = difference(&schema, &other) {
                 return Err(DataError::ColumnsDiffer { file: file.clone(), first: first.clone(), difference });
@@ -210,7 +214,15 @@ impl Dataset {
                 _ => Err(DataError::UnknownFormat { file: file.clone() }),
             })?;
             let partitions = Guarded::new(file.clone(), partitions);
-            let batches = move |it: Batches| Box::new(Guarded::new(file.clone(), it)) as Batches;
+            let schema = SchemaRef::clone(&schema);
+            let batches = move |it: Batches| {
+                let (file, schema) = (file.clone(), SchemaRef::clone(&schema));
+                let of_dataset = move |it: RecordBatch| tensors::laid_out(it).and_then(|it| common::cast(it, &schema));
+                let place = file.clone();
+                let batches = Guarded::new(file, it);
+                let one = move |it: RecordBatch| of_dataset(it).map_err(|e| DataError::broken(&place, "", e));
+                Box::new(batches.map(move |it| it.and_then(&one))) as Batches
+            };
             Ok::<_, DataError>(Box::new(partitions.map(move |it| it.map(&batches))) as Partitions)
         });
         Ok(Box::new(parts.flat_map(|it| match it {
@@ -289,11 +301,12 @@ fn head(file: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 fn read_schema(file: &Path, format: DataFormat, separator: Option<u8>) -> Result<Schema, DataError> {
-    guarded(file, || match format {
+    let written = guarded(file, || match format {
         DataFormat::Parquet => parquet::schema(file),
         DataFormat::Csv => Csv::new(file, separator)?.schema(),
         DataFormat::Arrow => ipc::schema(file),
         DataFormat::Npz | DataFormat::Npy => npy::schema(file, format),
         _ => Err(DataError::UnknownFormat { file: file.to_owned() }),
-    })
+    })?;
+    tensors::laid_out_schema(written).map_err(|e| DataError::broken(file, "", e))
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Date32Array, FixedSizeListArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
     cast::AsArray,
     types::{Float64Type, Int8Type},
 };
@@ -126,6 +126,67 @@ fn a_glob_is_its_files_in_order() {
     let error = Dataset::open(dir.path().join("*.csv").to_str().unwrap(), None).unwrap_err();
     assert!(matches!(error, DataError::ColumnsDiffer { .. }), "{error}");
     assert!(error.to_string().contains("column 1 is `z`, not `x`"), "{error}");
+}
+
+#[test]
+fn words_for_missing_values_are_none_of_a_column_of_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("a.csv", "name,x,day,n\nNA,1.5,2024-01-01,1\nnull,NA,NULL,2\nann,n/a,2024-01-03,3\n");
+    let all = |name: &str| {
+        let dataset = Dataset::open(dir.path().join(name).to_str().unwrap(), None).unwrap();
+        let columns = dataset.schema().fields().iter().map(|it| it.name().clone()).collect();
+        let batches = dataset.batches(&Scan { columns, batch_rows: 256 }).unwrap();
+        let batches: Vec<RecordBatch> = batches.map(|it| it.unwrap()).collect();
+        batches
+    };
+    let batch = all("a.csv").remove(0);
+    let types: Vec<_> = batch.schema_ref().fields().iter().map(|it| it.data_type().clone()).collect();
+    assert_eq!(types, [DataType::Utf8, DataType::Float64, DataType::Date32, DataType::Int64]);
+    let nulls: Vec<usize> = batch.columns().iter().map(|it| it.null_count()).collect();
+    // In text they are words.
+    assert_eq!(nulls, [0, 2, 1, 0]);
+    assert_eq!(batch.column(0).as_string::<i32>().value(0), "NA");
+    assert_eq!(batch.column(1).as_primitive::<Float64Type>().value(0), 1.5);
+    // A file without a number has a column of them all the same, and one with a word has text.
+    write("b.csv", "name,x,day,n\nbob,NA,NA,4\n");
+    let batches = all("*.csv");
+    assert_eq!(batches[1].column(1).data_type(), &DataType::Float64);
+    assert_eq!((batches[1].column(1).null_count(), batches[1].column(0).null_count()), (1, 0));
+    write("c.csv", "name,x,day,n\ncid,high,NA,5\n");
+    let batches = all("*.csv");
+    assert_eq!(batches[0].column(1).as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["1.5", "NA", "n/a"]);
+}
+
+#[test]
+fn numbers_without_missing_values_are_of_one_column_with_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, column: ArrayRef| {
+        let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+        let mut writer =
+            ArrowWriter::try_new(File::create(dir.path().join(name)).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    };
+    write("a.parquet", Arc::new(Int64Array::from(vec![1, 2])));
+    write("b.parquet", Arc::new(Float32Array::from(vec![Some(2.5), None])));
+    write("c.parquet", Arc::new(Int8Array::from(vec![-3])));
+    let pattern = dir.path().join("*.parquet");
+    let dataset = Dataset::open(pattern.to_str().unwrap(), None).unwrap();
+    assert_eq!(dataset.schema().field(0).data_type(), &DataType::Float64);
+    let scan = Scan { columns: vec!["x".to_owned()], batch_rows: 256 };
+    let batches: Vec<_> = dataset.batches(&scan).unwrap().map(|it| it.unwrap()).collect();
+    let values: Vec<_> = batches.iter().flat_map(|it| it.column(0).as_primitive::<Float64Type>().iter()).collect();
+    assert_eq!(values, [Some(1.0), Some(2.0), Some(2.5), None, Some(-3.0)]);
+
+    write("c.parquet", Arc::new(Int64Array::from(vec![(1 << 53) + 1])));
+    let dataset = Dataset::open(pattern.to_str().unwrap(), None).unwrap();
+    let error = dataset.batches(&scan).unwrap().find_map(Result::err).unwrap().to_string();
+    assert!(error.contains("c.parquet") && error.contains("column `x` has integers that no float is"), "{error}");
+
+    write("c.parquet", Arc::new(StringArray::from(vec!["1"])));
+    let error = Dataset::open(pattern.to_str().unwrap(), None).unwrap_err().to_string();
+    assert!(error.contains("column `x` is of type Utf8, not Float64"), "{error}");
 }
 
 /// Returns why files cannot be read.

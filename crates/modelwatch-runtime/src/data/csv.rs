@@ -1,11 +1,12 @@
 //! CSV files with a head line. What separates the values is told from their first lines, unless it is said, and types are inferred from the
 //! files.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{collections::HashMap, fs::File, iter, path::Path, sync::Arc};
 
-use arrow_array::{ArrayRef, cast::AsArray};
+use arrow_array::{ArrayRef, RecordBatch, cast::AsArray};
 use arrow_csv::{ReaderBuilder, reader::Format};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use regex::Regex;
 
 use super::{
     BATCH_UNIT, DataError, Partitions, Scan, partition_rows,
@@ -17,6 +18,15 @@ use super::{
 /// Types are inferred from this many lines: a column whose type changes later is an error that
 /// names the line.
 const INFER_LINES: usize = 1_000_000;
+
+/// Where a column is no text in so many lines, it is looked whether it is none in all.
+const FEW_LINES: usize = 1000;
+
+/// What stands for a missing value in a column of numbers or times, besides nothing. In a column of text these are words.
+const NULL_WORDS: &str = "^(NA|N/A|n/a|#N/A|<NA>|NULL|null|None|NaN|nan)?$";
+
+/// The key in the metadata of a column that has such words.
+const HAS_NULL_WORDS: &str = "modelwatch:null_words";
 
 /// Longer values are cut.
 const MAX_SHOWN: usize = 40;
@@ -42,7 +52,26 @@ impl<'a> Csv<'a> {
             return Err(DataError::Empty { file: self.file.to_owned() });
         }
         tracing::debug!(file = %self.file.display(), lines, "Inferred the columns of a CSV file.");
-        Ok(schema)
+        self.with_null_words(schema)
+    }
+
+    /// Returns the columns with the types that they have where words stand for missing values.
+    fn with_null_words(self, schema: Schema) -> Result<Schema, DataError> {
+        let is_text = |it: &FieldRef| *it.data_type() == DataType::Utf8;
+        let infer = |lines| -> Result<Schema, DataError> {
+            let inferred = self.format_with_words().infer_schema(self.reader()?, Some(lines));
+            Ok(inferred.map_err(|e| malformed(self.file, self.delimiter, e))?.0)
+        };
+        let is_candidate = |(plain, words): (&FieldRef, &FieldRef)| is_text(plain) && !is_text(words);
+        let any = |words: &Schema| schema.fields().iter().zip(words.fields()).any(is_candidate);
+        if !schema.fields().iter().any(is_text) || !any(&infer(FEW_LINES)?) {
+            return Ok(schema);
+        }
+        let words = infer(INFER_LINES)?;
+        let fields = schema.fields().iter().zip(words.fields()).map(|it| {
+            if is_candidate(it) { Arc::new(Field::clone(it.1).with_metadata(null_words())) } else { Arc::clone(it.0) }
+        });
+        Ok(Schema::new(fields.collect::<Fields>()))
     }
 
     pub(super) fn partitions(self, schema: &SchemaRef, scan: &Scan) -> Result<Partitions, DataError> {
@@ -50,12 +79,22 @@ impl<'a> Csv<'a> {
         let indices = scan.columns.iter().map(|it| schema.index_of(it)).collect::<Result<Vec<_>, _>>();
         let mut indices = indices.map_err(|e| DataError::broken(file, "the head line", e))?;
         indices.sort_unstable();
-        let batches = ReaderBuilder::new(Arc::clone(schema))
-            .with_format(self.format())
-            .with_projection(indices)
-            .with_batch_size(8192)
-            .build(self.reader()?)
-            .map_err(|e| DataError::broken(file, "", e))?;
+        let read = |format: Format, indices: Vec<usize>| {
+            let reader = ReaderBuilder::new(Arc::clone(schema)).with_format(format).with_projection(indices);
+            reader.with_batch_size(8192).build(self.reader()?).map_err(|e| DataError::broken(file, "", e))
+        };
+        let (words, plain): (Vec<usize>, Vec<usize>) =
+            indices.iter().partition(|it| has_null_words(schema.field(**it)));
+        let batches: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send> = if words.is_empty() {
+            Box::new(read(self.format(), plain)?)
+        } else if plain.is_empty() {
+            Box::new(read(self.format_with_words(), words)?)
+        } else {
+            // Both give the same rows in each batch.
+            let whole = Arc::new(schema.project(&indices).map_err(|e| DataError::broken(file, "", e))?);
+            let (mut plain, mut words) = (read(self.format(), plain)?, read(self.format_with_words(), words)?);
+            Box::new(iter::from_fn(move || Some(plain.next()?.and_then(|it| together(&whole, &it, words.next())))))
+        };
         let (place, fields) = (file.to_owned(), schema.fields().clone());
         let wrong = move |e| bad_value(&place, &fields, &e).unwrap_or_else(|| malformed(&place, delimiter, e));
         let batches = batches.map(move |it| it.map_err(&wrong));
@@ -64,6 +103,11 @@ impl<'a> Csv<'a> {
 
     fn format(self) -> Format {
         Format::default().with_header(true).with_delimiter(self.delimiter)
+    }
+
+    fn format_with_words(self) -> Format {
+        // The pattern is a constant, and one.
+        Regex::new(NULL_WORDS).map_or_else(|_| self.format(), |it| self.format().with_null_regex(it))
     }
 
     fn reader(self) -> Result<Quoted<File>, DataError> {
@@ -129,9 +173,38 @@ pub(super) fn widen(first: &mut Schema, other: &mut Schema) {
         return;
     }
     let both = first.fields().iter().zip(other.fields());
-    let fields: Fields =
-        both.map(|(a, b)| Field::new(a.name(), both_types(a.data_type(), b.data_type()), true)).collect();
+    let field = |(a, b): (&FieldRef, &FieldRef)| {
+        let both = Field::new(a.name(), both_types(a.data_type(), b.data_type()), true);
+        // Where one file has text, they are words in the other, too.
+        let has_words = *both.data_type() != DataType::Utf8 && [a, b].into_iter().any(|it| has_null_words(it));
+        if has_words { both.with_metadata(null_words()) } else { both }
+    };
+    let fields: Fields = both.map(field).collect();
     (*first, *other) = (Schema::new(fields.clone()), Schema::new(fields));
+}
+
+fn null_words() -> HashMap<String, String> {
+    HashMap::from([(HAS_NULL_WORDS.to_owned(), String::new())])
+}
+
+fn has_null_words(field: &Field) -> bool {
+    field.metadata().contains_key(HAS_NULL_WORDS)
+}
+
+/// Returns the columns of two batches of the same rows in the order of a schema.
+fn together(
+    whole: &SchemaRef,
+    left: &RecordBatch,
+    right: Option<Result<RecordBatch, ArrowError>>,
+) -> Result<RecordBatch, ArrowError> {
+    let right =
+        right.transpose()?.ok_or_else(|| ArrowError::CsvError("the file ended while it was read".to_owned()))?;
+    let column = |it: &FieldRef| {
+        let found = left.column_by_name(it.name()).or_else(|| right.column_by_name(it.name()));
+        found.cloned().ok_or_else(|| ArrowError::SchemaError(format!("there is no column `{}`", it.name())))
+    };
+    let columns = whole.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(whole), columns)
 }
 
 /// As `arrow_csv` puts together the types of a column's values.

@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, RecordBatch, cast::AsArray, types::Float32Type};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, cast::AsArray, types::Float32Type};
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
@@ -11,7 +11,10 @@ use crate::support::{Project, check, fixtures};
 
 /// Rows of the digits as another program would write them: images of this shape in a column, and what the network answers to them.
 fn write(path: &Path, recorded: &[RecordBatch], shape: &str) {
-    let batches: Vec<_> = recorded.iter().map(|it| as_tensors(it, shape)).collect();
+    write_batches(path, &recorded.iter().map(|it| as_tensors(it, shape)).collect::<Vec<_>>());
+}
+
+fn write_batches(path: &Path, batches: &[RecordBatch]) {
     let schema = batches[0].schema();
     let file = File::create(path).unwrap();
     match path.extension().unwrap().to_str().unwrap() {
@@ -60,16 +63,51 @@ fn pipeline(data: &str, input: &str) -> String {
     )
 }
 
-#[test]
-fn images_in_a_tensor_column_give_what_an_array_of_them_gives() {
-    let project = Project::new();
+/// Records what the network answers to the digits.
+fn record(project: &Project) -> Vec<RecordBatch> {
     let array = fixtures().join("digits/data/test.npz");
     project.write("pipeline.toml", &pipeline(array.to_str().unwrap(), "x"));
     let recorded = project.modelwatch(&["golden", "pipeline.toml", "--record", "recorded.parquet"]);
     assert_eq!(recorded.code, 0, "{}", recorded.err);
     let file = File::open(project.path().join("recorded.parquet")).unwrap();
     let recorded = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let recorded: Vec<_> = recorded.map(|it| it.unwrap()).collect();
+    recorded.map(|it| it.unwrap()).collect()
+}
+
+/// Rows as NumPy's view of images with their axes turned: what is meant is the image, and what lies there is its transpose.
+fn turned(recorded: &RecordBatch) -> RecordBatch {
+    let images = as_tensors(recorded, r#"[1,8,8],"permutation":[2,1,0]"#);
+    let pixels = images.column(0).as_fixed_size_list().values().as_primitive::<Float32Type>().clone();
+    let lies = |place: usize| pixels.value(place / 64 * 64 + place % 8 * 8 + place % 64 / 8);
+    let turned = Arc::new(Float32Array::from_iter_values((0..pixels.len()).map(lies)));
+    let DataType::FixedSizeList(item, width) = images.schema().field(0).data_type().clone() else { panic!() };
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(FixedSizeListArray::new(item, width, turned, None)), Arc::clone(images.column(1))];
+    RecordBatch::try_new(images.schema(), columns).unwrap()
+}
+
+#[test]
+fn tensors_are_read_along_the_axes_that_are_meant() {
+    let project = Project::new();
+    let recorded = record(&project);
+    for name in ["turned.parquet", "turned.arrow"] {
+        let batches: Vec<_> = recorded.iter().map(turned).collect();
+        write_batches(&project.path().join(name), &batches);
+        let (code, record) = project.run(&pipeline(name, "image"));
+        assert_eq!(code, 0, "{name}: {record:#}");
+    }
+    let wrong: Vec<_> = recorded.iter().map(|it| as_tensors(it, r#"[8,8,1],"permutation":[2,2,0]"#)).collect();
+    write_batches(&project.path().join("wrong.parquet"), &wrong);
+    project.write("pipeline.toml", &pipeline("wrong.parquet", "image"));
+    let ended = project.modelwatch(&["run", "pipeline.toml"]);
+    let said = "the tensors of column `image` have 3 axes, and a `permutation` that is no order of them; write the column again";
+    assert!(ended.code == 3 && format!("{}{}", ended.out, ended.err).contains(said), "{}{}", ended.out, ended.err);
+}
+
+#[test]
+fn images_in_a_tensor_column_give_what_an_array_of_them_gives() {
+    let project = Project::new();
+    let recorded = record(&project);
     let n_rows: usize = recorded.iter().map(RecordBatch::num_rows).sum();
 
     for name in ["images.parquet", "images.arrow", "images.arrows"] {

@@ -259,7 +259,7 @@ fn check_says_which_inputs_the_columns_do_not_make() {
     let project = Project::new();
     let folder = fixtures().join("tabular/breast_cancer");
     for (inputs, words) in [
-        ("['mean_*', '*_errr']", &["E0206", "no column of the data matches `*_errr`"][..]),
+        ("['mean_*', '*_errr']", &["E0206", "the current data has no column that matches `*_errr`"][..]),
         ("['mean_*']", &["E0207", "input `X` takes 30 numbers of a row, and 10 columns are meant"]),
         ("['*']", &[]),
     ] {
@@ -274,6 +274,19 @@ fn check_says_which_inputs_the_columns_do_not_make() {
         for it in words.iter().chain(&["pipeline.toml:9:"][..words.len().min(1)]) {
             assert!(ended.err.contains(it), "{inputs}: no `{it}` in\n{}", ended.err);
         }
+        // Where it is the data that lack something, a run does not begin. It may be the model that has another input.
+        let code = project.modelwatch(&["run", "pipeline.toml"]).code;
+        assert_eq!(
+            code,
+            if words.contains(&"E0206") {
+                2
+            } else if words.is_empty() {
+                0
+            } else {
+                3
+            },
+            "{inputs}"
+        );
     }
 }
 

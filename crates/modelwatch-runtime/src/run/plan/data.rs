@@ -12,7 +12,7 @@ use modelwatch_config::{
     ProfiledData, code, did_you_mean,
 };
 use modelwatch_infer::{InferError, ModelInfo};
-use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds};
+use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, rows::name_matches};
 use serde_json::Value;
 
 use super::{Plan, meant, rows_of};
@@ -158,13 +158,12 @@ fn wanted<'a>(
     res
 }
 
-/// The columns in a table of the inputs or the outputs of a model, but for patterns.
+/// The columns, and the patterns of such, in a table of the inputs or the outputs of a model.
 fn by_name<'a>(table: &'a str, columns: &'a BTreeMap<String, Vec<String>>) -> impl Iterator<Item = Mention<'a>> {
     columns.iter().flat_map(move |(name, columns)| {
         let table = config::pointer(table, name);
         let place = move |at| if columns.len() == 1 { table.clone() } else { format!("{table}/{at}") };
-        let plain = columns.iter().enumerate().filter(|(_, it)| !it.contains('*'));
-        plain.map(move |(at, name)| (place(at), name.as_str()))
+        columns.iter().enumerate().map(move |(at, name)| (place(at), name.as_str()))
     })
 }
 
@@ -226,13 +225,22 @@ fn check_columns(
     problems: &mut Vec<Diagnostic>,
 ) {
     for (pointer, name) in wanted {
-        if names.contains(&name) {
+        if names.contains(&name) || is_pattern_of(name, names) {
             continue;
         }
-        let message = format!("{subject} no column `{name}`");
+        let what = if is_pattern(name) { "that matches " } else { "" };
+        let message = format!("{subject} no column {what}`{name}`");
         let help = meant(name, names, || format!("its columns are {}", some(names)));
         problems.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(&help)));
     }
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains('*')
+}
+
+fn is_pattern_of(name: &str, names: &[&str]) -> bool {
+    is_pattern(name) && names.iter().any(|it| name_matches(name, it))
 }
 
 /// Returns the inputs that the pipeline names and the model does not have.
@@ -284,8 +292,9 @@ pub(super) fn unmade_inputs(
         for ((_, model, (columns, table)), input) in run.flat_map(|it| it.1.inputs.iter().map(move |input| (it, input)))
         {
             let named = columns.inputs.get(&input.name);
+            let names = names(schema);
             // A column that is not there was told of at its place.
-            if named.is_some_and(|it| it.iter().any(|it| !it.contains('*') && schema.index_of(it).is_err())) {
+            if named.is_some_and(|it| it.iter().any(|it| !names.contains(&it.as_str()) && !is_pattern_of(it, &names))) {
                 continue;
             }
             let pointer = match named {

@@ -176,6 +176,14 @@ pub enum RequirementPart {
 }
 
 impl Requirement {
+    /// Returns whether it says by how much a metric over all rows may be worse than the baseline's.
+    pub fn allows_worse_than_baseline(&self) -> bool {
+        let (Bound::Compare { right: Operand::Relative(than), .. } | Bound::NotWorse { than }) = &self.bound else {
+            return false;
+        };
+        self.metric.labels.is_empty() && than.to == Reference::Baseline && (than.factor, than.offset) != (1.0, 0.0)
+    }
+
     /// Returns the condition in its plainest spelling, such as `>= 0.95 with confidence 95%`.
     pub fn condition(&self) -> String {
         match self.confidence {

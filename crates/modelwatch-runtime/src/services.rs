@@ -1,7 +1,7 @@
 //! What the runtime offers to components during a call.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, PoisonError,
@@ -55,6 +55,8 @@ pub(crate) struct ProbeHost<'a> {
     pub(crate) models: Models,
     /// The confidence levels that requirements name, by metric.
     pub(crate) confidence: BTreeMap<String, f64>,
+    /// The metrics of which requirements say by how much they may be worse than the baseline's.
+    pub(crate) tolerated: BTreeSet<String>,
     /// How long each model was busy the last time that this probe ran it.
     pub(crate) seconds: Mutex<BTreeMap<ModelRole, f64>>,
     /// The files that this probe hands over.
@@ -209,6 +211,7 @@ impl ProbeHost<'_> {
         };
         match service {
             "confidence" => Ok(self.confidence.get(text("the name of a metric")?).copied().into()),
+            "may_be_worse" => Ok(self.tolerated.contains(text("the name of a metric")?).into()),
             "model" => serde_json::to_value(self.models.required(role()?)?.description()?).map_err(Error::input),
             "structure" => {
                 let role = role()?;
@@ -259,6 +262,7 @@ mod tests {
             deadline: None,
             models: Models::default(),
             confidence: BTreeMap::new(),
+            tolerated: BTreeSet::new(),
             seconds: Mutex::default(),
             artifacts: Artifacts::into_folder(None),
             earlier_runs: None,

@@ -157,6 +157,12 @@ pub trait Host: Send + Sync {
         self.required_confidence(metric).unwrap_or(0.95)
     }
 
+    /// Returns whether a requirement says by how much `metric`, over all rows, may be worse than the baseline's: a difference that is
+    /// certain is then no fault by itself.
+    fn may_be_worse(&self, metric: &str) -> bool {
+        self.call("may_be_worse", &Value::from(metric)).ok().and_then(|it| it.as_bool()).unwrap_or(false)
+    }
+
     /// Returns the confidence level that a requirement on `metric` names; nothing where none names one.
     fn required_confidence(&self, metric: &str) -> Option<f64> {
         self.call("confidence", &Value::from(metric)).ok()?.as_f64()

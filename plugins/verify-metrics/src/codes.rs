@@ -36,7 +36,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-M005",
         severity: Severity::Error,
         title: "the model is worse than the baseline",
-        meaning: "On the same rows, the paired interval of the difference in accuracy, or in the mean absolute error of a regression, excludes zero on the bad side.",
+        meaning: "On the same rows, the paired interval of the difference in accuracy, or in the mean absolute error of a regression, excludes zero on the bad side. A warning where a requirement says by how much the metric may be worse, as `accuracy = \">= baseline - 0.02\"` does.",
         advice: "Keep the baseline. Compare what changed since (data, epochs, conversion, quantization), beginning with the slices and classes that lost most.",
     },
     FindingCode {

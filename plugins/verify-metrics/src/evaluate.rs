@@ -423,6 +423,17 @@ impl<'a> Evaluation<'a> {
         self.paired_interval(measure, level, intervals::has_width)
     }
 
+    /// Returns the interval of a ratio of which the replicates say nothing, as where the models differ in few rows: `1 + d / b` for the
+    /// difference `d` and the baseline's value `b` in theirs, which both hold together with the confidence that is asked for (Bonferroni).
+    fn ratio_of_few(&self, measure: Measure, level: f64) -> Option<Interval> {
+        let each = 1.0 - (1.0 - level) / 2.0;
+        let difference = self.difference_interval(measure, each)?;
+        let baseline = self.interval(measure, 1, each).filter(|it| it.low > 0.0)?;
+        let low = (difference.low / baseline.low).min(difference.low / baseline.high);
+        let high = (difference.high / baseline.low).max(difference.high / baseline.high);
+        Some(Interval { low: 1.0 + low, high: 1.0 + high, level })
+    }
+
     /// Returns as [`Self::difference_interval`], but also an interval without width: a candidate that loses as much in every
     /// replicate is a finding, though no proof of a requirement.
     pub(crate) fn loss_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
@@ -525,6 +536,7 @@ impl<'a> Evaluation<'a> {
                 };
                 let interval = self.of_one_model(self.tally(), value, level);
                 let interval = interval.or_else(|| replicated().filter(intervals::has_width).and_then(of_two));
+                let interval = interval.or_else(|| self.ratio_of_few(measure, level));
                 let ratio = metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels);
                 report.metrics.push(ratio.interval(interval).bounds(within.map(Bounds::interval)));
             }

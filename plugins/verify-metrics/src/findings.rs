@@ -6,7 +6,7 @@
 //! | `MW-M002` | error, or warning where the data is too small to tell | the predictions carry no information about the labels |
 //! | `MW-M003` | error | classes are in the wrong order |
 //! | `MW-M004` | warning, or error where the model is also worse than the baseline | overconfident |
-//! | `MW-M005` | error | worse than the baseline |
+//! | `MW-M005` | error; warning where a requirement says how much worse it may be | worse than the baseline |
 //! | `MW-M006` | error | the same prediction for nearly every row |
 //! | `MW-M007` | warning | a slice is worse than the whole |
 //! | `MW-M008` | warning | no better than a trivial model by any measure, though not without information |
@@ -115,7 +115,8 @@ fn no_information(evaluation: &Evaluation<'_>) -> Option<Finding> {
         return None;
     }
     let (value, share) = (evaluation.value(Measure::Accuracy, 0), majority / n);
-    let is_sure = high < SLIGHT_KAPPA || value <= share;
+    // Of few rows, a model that sees the rarer class may well score below the most frequent one.
+    let is_sure = high < SLIGHT_KAPPA || accuracy.high <= share;
     let message = if is_sure {
         format!(
             "the predictions carry no information about the labels: Cohen's kappa is {:.3} [{low:.3}, {high:.3}] (wanted above 0), \
@@ -342,7 +343,8 @@ fn worse_than_baseline(evaluation: &Evaluation<'_>) -> Option<Finding> {
     );
     let advice = "keep the baseline; compare what changed since (data, epochs, conversion, quantization), beginning with the slices and \
                   classes that lost most";
-    let finding = |message: String| Finding::new("MW-M005", Severity::Error, place(evaluation), message).advice(advice);
+    let severity = if evaluation.host.may_be_worse(measure.name()) { Severity::Warning } else { Severity::Error };
+    let finding = |message: String| Finding::new("MW-M005", severity, place(evaluation), message).advice(advice);
     if measure != Measure::Accuracy {
         return Some(finding(message).evidence("candidate", candidate).evidence("baseline", baseline));
     }
@@ -391,6 +393,9 @@ fn place(evaluation: &Evaluation<'_>) -> String {
     format!("candidate:{}", evaluation.layout.models[0].output)
 }
 
+/// Shows an interval in thousandths, or in as many digits as its bounds need not to be 0.
 fn shown(it: Interval) -> String {
-    format!("[{:.3}, {:.3}]", it.low, it.high)
+    let least = [it.low, it.high].into_iter().map(f64::abs).filter(|it| *it > 0.0).fold(1.0, f64::min);
+    let digits = (1.0 - least.log10().floor()).clamp(3.0, 12.0) as usize;
+    format!("[{:.digits$}, {:.digits$}]", it.low, it.high)
 }

@@ -240,14 +240,17 @@ fn differences_and_ratios_of_classes_are_covered() {
     for (rows, trials) in [(50, 1000), (500, 1000), (5000, 1000)] {
         let accuracy = compared(MetricRole::Difference, "accuracy", 0.05);
         let f1 = compared(MetricRole::Difference, "f1", left - right);
+        let ratio = |name, truth| compared(MetricRole::Ratio, name, truth);
         let targets = if rows == 50 {
-            // The models differ in fewer than 15 of them: there is no ratio, and a difference allows for one such row more.
+            // The models differ in fewer than 15 of them: a difference allows for one such row more, and a ratio is made of two intervals.
+            const OF_TWO: &str = "two intervals that hold together make a wide one";
             vec![
                 accuracy.at_least("Newcombe's interval is a little wide for few discordant rows"),
+                ratio("accuracy", 0.85 / 0.8).at_least(OF_TWO),
                 f1.at_least("one more row that differs makes the interval a little wide"),
+                ratio("f1", left / right).at_least(OF_TWO),
             ]
         } else {
-            let ratio = |name, truth| compared(MetricRole::Ratio, name, truth);
             vec![accuracy, ratio("accuracy", 0.85 / 0.8), f1, ratio("f1", left / right)]
         };
         check(&targets, rows, trials, |seed| paired_labels(&options, rows, seed));

@@ -739,6 +739,25 @@ fn a_model_without_skill_is_a_warning() {
 }
 
 #[test]
+fn a_useful_model_of_a_rare_class_is_no_error_on_few_rows() {
+    // Ten positives, of which five are found beside six others: kappa is 0.34, and accuracy below the share of negatives.
+    let of = |times: usize| {
+        let rows = || (0..50 * times).map(|it| it % 50);
+        let labels: Vec<i64> = rows().map(|it| i64::from(it < 10)).collect();
+        let predicted: Vec<i64> = rows().map(|it| i64::from((5..16).contains(&it))).collect();
+        let table = Table::default().labels(&labels);
+        let report = run(
+            &json!({"task": "binary"}),
+            &table.with("candidate:out", &[Use::Candidate], Arc::new(Int64Array::from(predicted))),
+        );
+        let found = report.findings.iter().find(|it| it.code == "MW-M002");
+        found.map(|it| (it.severity, it.message.contains("too few to tell")))
+    };
+    assert_eq!(of(1), Some((Severity::Warning, true)));
+    assert_eq!(of(20), None);
+}
+
+#[test]
 fn differences_are_paired_and_every_interval_holds_its_value() {
     let report = run(&json!({"task": "binary"}), &binary_table(300));
     for name in ["accuracy", "f1", "roc_auc", "log_loss", "mcc"] {
@@ -890,7 +909,8 @@ fn a_model_differs_by_nothing_from_itself_with_confidence() {
     let report = run(&options, &table);
     let (low, high) = of(&report, MetricRole::Difference).unwrap();
     assert!((-0.01..-0.001).contains(&low) && (0.001..0.01).contains(&high), "{low} {high}");
-    assert_eq!(of(&report, MetricRole::Ratio), None);
+    let (low, high) = of(&report, MetricRole::Ratio).unwrap();
+    assert!((0.98..0.999).contains(&low) && (1.001..1.02).contains(&high), "{low} {high}");
     // One that answers itself otherwise is not what it was.
     let table = Table::default().labels(&labels).candidate(&scores, 3).baseline(&classes(2000, 0.8, 3).1, 3);
     let (low, high) = of(&run_one_model(&options, &table), MetricRole::Difference).unwrap();

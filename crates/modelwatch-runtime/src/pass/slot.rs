@@ -164,6 +164,7 @@ mod tests {
             deadline: Some((Instant::now() + limit, limit)),
             models: Models::default(),
             confidence: std::collections::BTreeMap::new(),
+            tolerated: std::collections::BTreeSet::new(),
             seconds: std::sync::Mutex::default(),
             artifacts: Artifacts::default(),
             earlier_runs: None,

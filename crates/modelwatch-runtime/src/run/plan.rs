@@ -576,6 +576,8 @@ impl<'a> Planned<'a> {
         let found = self.found.as_ref().map_err(Clone::clone)?;
         let confidence = self.settings.requirements.iter();
         let confidence = confidence.filter_map(|it| Some((it.metric.name.clone(), it.confidence?))).collect();
+        let tolerated = self.settings.requirements.iter().filter(|it| it.allows_worse_than_baseline());
+        let tolerated = tolerated.map(|it| it.metric.name.clone()).collect();
         let deadline = self.settings.timeout.and_then(|it| Some((Instant::now().checked_add(it)?, it)));
         if let Some((deadline, _)) = deadline {
             found.opener.set_deadline(deadline);
@@ -588,6 +590,7 @@ impl<'a> Planned<'a> {
             deadline,
             models: models.clone(),
             confidence,
+            tolerated,
             seconds: Mutex::default(),
             artifacts: Artifacts::into_folder(kept.artifacts.map(|it| it.join(&self.settings.id))),
             earlier_runs: kept.earlier_runs,

@@ -227,3 +227,28 @@ fn values_of_a_probe_without_a_baseline_have_one_column() {
     let compared = project.modelwatch(&metrics.concat()).out;
     assert_eq!(head(&compared), ["METRIC", "CANDIDATE", "BASELINE", "N"]);
 }
+
+#[test]
+fn a_loss_that_is_tolerated_is_a_warning() {
+    let fixtures = fixtures();
+    let run = |requirement: &str| {
+        let (code, record) = Project::new().run(&format!(
+            "name = 'tolerated'\nbaseline = {{ import = '{0}/digits/cnn_series/e08.onnx' }}\n\
+             checkpoint = {{ import = '{0}/digits/cnn_series/e02.onnx', name = 'digits' }}\n\
+             data = {{ current = {{ path = '{0}/digits/data/test.npz' }}, columns = {{ label = 'y' }} }}\n\
+             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\nrequire = {{ {requirement} }}\n",
+            fixtures.display()
+        ));
+        let findings = record["findings"].as_array().unwrap();
+        let worse = findings.iter().find(|it| it["code"] == "MW-M005").unwrap_or_else(|| panic!("{record:#}"));
+        (code, worse["severity"].as_str().unwrap().to_owned())
+    };
+    let [error, warning] = ["error", "warning"].map(str::to_owned);
+    assert_eq!(run("accuracy = '>= baseline - 0.5'"), (0, warning.clone()));
+    assert_eq!(run("accuracy = 'not worse than 50% of baseline'"), (0, warning.clone()));
+    assert_eq!(run("accuracy = '>= baseline - 0.0001'"), (1, warning));
+    // Nothing is said of how much worse it may be.
+    assert_eq!(run("accuracy = '>= 0.5'"), (1, error.clone()));
+    assert_eq!(run("accuracy = '>= baseline'"), (1, error.clone()));
+    assert_eq!(run("log_loss = '<= baseline + 10'"), (1, error));
+}

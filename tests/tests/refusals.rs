@@ -273,6 +273,30 @@ fn a_folder_that_everyone_may_write_is_refused() {
 }
 
 #[test]
+fn a_library_that_a_listing_leaves_out_is_told() {
+    let dir = folder();
+    let (listed_one, other) = (put(dir.path(), "fixture-faulty"), put(dir.path(), "fixture-panicking-manifest"));
+    listed(dir.path(), &[(&listed_one, None)]);
+    let (code, _, err) = modelwatch(dir.path(), &["plugin", "list", "--plugin-dir", dir.path().to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    let file = other.file_name().unwrap().to_str().unwrap();
+    assert!(err.contains(file) && err.contains("is not in `plugins.toml` of its folder, and left out"), "{err}");
+    assert!(!err.contains(listed_one.file_name().unwrap().to_str().unwrap()), "{err}");
+}
+
+#[test]
+fn a_link_is_no_way_around_the_folder_that_everyone_may_write() {
+    let (dir, real) = (tempfile::tempdir().unwrap(), folder());
+    let path = library(real.path(), "fixture-faulty");
+    let link = dir.path().join(path.file_name().unwrap());
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let (code, _, err) = modelwatch(dir.path(), &["plugin", "check", link.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    set_mode(real.path(), 0o757);
+    refused(&load(dir.path()), &link, RefusalKind::Writable, &["the folder that it leads to is writable by everyone"]);
+}
+
+#[test]
 fn bytes_that_are_not_the_listed_ones_are_blamed_for_what_is_missing() {
     let dir = folder();
     let path = library(dir.path(), "fixture-faulty");

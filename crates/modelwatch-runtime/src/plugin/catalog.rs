@@ -234,6 +234,16 @@ impl Catalog {
                 self.refuse(Refusal::new(dir, RefusalKind::Unreadable, message));
             }
         }
+        // What is wrong with the folder shows where its plugins are read.
+        for path in Self::libraries(dir).unwrap_or_default() {
+            if !listing.plugins.iter().any(|it| path.ends_with(&it.file)) {
+                warn!(
+                    "`{}` is not in `{LISTING_FILE}` of its folder, and left out; where it is to be there, run `modelwatch plugin index {}`",
+                    path.display(),
+                    dir.display()
+                );
+            }
+        }
     }
 
     fn load_library(&mut self, path: &Path, digest: Option<&str>, components: &[String]) {

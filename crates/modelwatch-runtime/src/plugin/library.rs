@@ -127,10 +127,15 @@ fn crate_name(path: &Path) -> Option<String> {
     (!name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')).then(|| name.to_owned())
 }
 
-/// Refuses a file that everyone may write, or whose folder they may.
+/// Refuses a file that everyone may write, or whose folder they may: that of a link as well as that of what it leads to.
 pub(crate) fn check_permissions(path: &Path) -> Result<(), Refusal> {
     check_folder_permissions(path)?;
-    check_writable(path, "it", path)
+    check_writable(path, "it", path)?;
+    match path.canonicalize() {
+        Ok(real) if real != path => check_writable(path, "the folder that it leads to", whole_file::folder(&real)),
+        // What cannot be followed cannot be opened either.
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a file, which need not be there, whose folder everyone may write.

@@ -110,7 +110,9 @@ impl Plan {
         if let Some(it) = &outcome.fallback {
             tracing::warn!(path = %path.display(), "The optimizer changes the model's answers {it}; it runs as written, slower.");
         }
-        if rows > 1 && (!outcome.rows_are_independent || (outcome.size_matters && !at_once)) {
+        // What takes a scale from all rows of a batch that is one means it.
+        let is_meant = at_once && source.is_quantized_as_it_runs();
+        if rows > 1 && !is_meant && (!outcome.rows_are_independent || (outcome.size_matters && !at_once)) {
             return Err(InferError::mixed_rows(path));
         }
         Ok(Self {
@@ -159,7 +161,9 @@ impl Plan {
             outputs.push((tensor.values.dtype(), tensor.shape.iter().copied().map(Some).collect()));
         }
         let size_matters = || source.info.tells_sizes() && !probe.is_the_same_alone::<TractError>(&run, &run);
-        if !probe.rows_are_independent::<TractError>(&run) || (rows > 1 && !at_once && size_matters()) {
+        let is_meant = at_once && source.is_quantized_as_it_runs();
+        let is_mixed = !is_meant && !probe.rows_are_independent::<TractError>(&run);
+        if is_mixed || (rows > 1 && !at_once && size_matters()) {
             return Err(InferError::mixed_rows(path));
         }
         // What takes a scale from all rows is run alone, and so means it.

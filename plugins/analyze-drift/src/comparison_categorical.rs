@@ -66,20 +66,19 @@ pub(crate) fn compare_categories(
     };
     let has_one_value = cells.len() == 1 && others.is_empty();
     let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
+    let peer = peer(config, method, reference, current, &aligned)?;
+    // Another tool's rule asks for no significance.
+    let is_untested = peer.is_none() && !has_one_value && is_hopeless(config, method, tables);
     Ok(Part {
         name,
         method,
-        peer: peer(config, method, reference, current, &aligned)?,
+        peer,
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         constant: constant((reference.masses(), n), (current.masses(), m)),
         has_one_value,
         score,
-        detail: Detail::Categorical {
-            chi2_statistic,
-            chi2_p_value,
-            is_untested: !has_one_value && is_hopeless(config, method, tables),
-        },
+        detail: Detail::Categorical { chi2_statistic, chi2_p_value, is_untested },
         cells,
     })
 }

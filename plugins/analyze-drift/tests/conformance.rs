@@ -24,8 +24,14 @@ fn cases(kind: &str) -> Vec<String> {
 }
 
 fn report(id: &str, kind: &str) -> modelwatch_sdk::Report {
+    report_with(id, kind, json!({}))
+}
+
+fn report_with(id: &str, kind: &str, mut options: Value) -> modelwatch_sdk::Report {
     let categorical = if kind == "categorical" { json!(["x"]) } else { json!([]) };
-    let mut probe = open(json!({ "min_rows": 1, "categorical": categorical }));
+    options["min_rows"] = json!(1);
+    options["categorical"] = categorical;
+    let mut probe = open(options);
     for (role, name) in [(Role::Reference, "reference"), (Role::Current, "current")] {
         for batch in fixture(&format!("conformance/univariate/{id}.{name}.parquet")) {
             probe.update(&(), role, &batch).unwrap();
@@ -112,6 +118,42 @@ fn the_stability_index_of_categories_agrees_with_evidently_where_no_category_is_
     for id in ["cat_5", "cat_binary", "cat_5_same", "cat_5_small", "cat_bool"] {
         let report = report(id, "categorical");
         check(id, "the index", of_column(&report, "psi", "x"), all[id]["psi"][0].as_f64().unwrap(), 1e-9);
+    }
+}
+
+/// Methods of other tools for categories, and where the numbers of these tools are.
+const OF_CATEGORIES: [(&str, &str, &str); 13] = [
+    ("evidently:psi", "evidently", "/psi/0"),
+    ("evidently:jensenshannon", "evidently", "/jensenshannon/0"),
+    ("evidently:kl_div", "evidently", "/kl_div/0"),
+    ("evidently:hellinger", "evidently", "/hellinger/0"),
+    ("evidently:chisquare", "evidently", "/chisquare/0"),
+    ("evidently:z", "evidently", "/z/0"),
+    ("evidently:auto", "evidently", "/default/value"),
+    ("nannyml:jensen_shannon", "nannyml", "/jensen_shannon/value"),
+    ("nannyml:hellinger", "nannyml", "/hellinger/value"),
+    ("nannyml:l_infinity", "nannyml", "/l_infinity/value"),
+    ("nannyml:chi2", "nannyml", "/chi2/p_value"),
+    ("tfdv:l_infinity", "tfdv", "/drift/l_infinity"),
+    ("tfdv:jensen_shannon_divergence", "tfdv", "/drift/jensen_shannon_divergence"),
+];
+
+#[test]
+fn other_tools_numbers_are_given_however_few_rows_a_category_has() {
+    for (method, peer, place) in OF_CATEGORIES {
+        let all = expected(peer);
+        for id in ["cat_tiny_1_1", "cat_tiny_3_4"] {
+            let Some(expected) = all[id].pointer(place).and_then(Value::as_f64) else { continue };
+            let options = json!({ "method": method, "thresholds": { (method): 0.1 } });
+            let report = report_with(id, "categorical", options);
+            let case = format!("{method} of {id}");
+            check(&case, "the score", of_column(&report, "score", "x"), expected, 1e-6);
+            assert!(
+                of_column(&report, "drifted", "x").is_some() && report.gaps.is_empty(),
+                "{case}: {:?}",
+                report.gaps
+            );
+        }
     }
 }
 

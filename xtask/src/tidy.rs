@@ -131,7 +131,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "uuid",
         ],
     ),
-    ("analyze-quality", &["jiff", "modelwatch-sdk", "modelwatch-stats", "regex", "schemars"]),
+    ("analyze-quality", &["jiff", "modelwatch-profile", "modelwatch-sdk", "modelwatch-stats", "regex", "schemars"]),
     ("analyze-stream", &["jiff", "modelwatch-sdk", "modelwatch-stats", "schemars"]),
     ("fixture-faulty", &["modelwatch-sdk", "schemars", "store-local"]),
     ("store-local", &["modelwatch-sdk", "modelwatch-store", "rustix", "schemars"]),

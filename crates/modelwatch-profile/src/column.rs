@@ -158,7 +158,7 @@ impl Column {
     ///
     /// # Errors
     /// When the two are of different configurations.
-    pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
         match (&mut self.description, &other.description) {
             (Some(mine), Some(theirs)) => mine.merge(theirs),
             (mine @ None, theirs) if self.rows == 0 => mine.clone_from(theirs),
@@ -276,6 +276,11 @@ impl Column {
         if self.is_ragged() { self.widths() } else { self.kinds.iter().cloned().collect::<Vec<_>>().join(" and ") }
     }
 
+    /// Returns what the column is made of, each in words.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().map(String::as_str)
+    }
+
     /// Returns the lengths of lists, in words. A list of one number is kept as that number is.
     fn widths(&self) -> String {
         let mut widths: Vec<u64> =
@@ -339,7 +344,8 @@ impl Column {
         self.nulls == self.rows
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    /// Appends the column; equal rows give equal bytes.
+    pub fn write(&self, writer: &mut Writer) {
         writer.u64(self.rows);
         writer.u64(self.nulls);
         writer.u8(u8::from(self.has_rounded));
@@ -366,7 +372,11 @@ impl Column {
         writer.bytes(&description.0);
     }
 
-    pub(crate) fn read(group: Group, reader: &mut Reader<'_>) -> Result<Self> {
+    /// Takes a column of that group, and leaves what follows.
+    ///
+    /// # Errors
+    /// When the bytes are no column.
+    pub fn read(group: Group, reader: &mut Reader<'_>) -> Result<Self> {
         let (mut res, description) = Self::read_plain(group, reader)?;
         if !description.is_empty() {
             let mut reader = Reader(description);

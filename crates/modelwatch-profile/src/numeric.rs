@@ -114,6 +114,11 @@ impl Numeric {
         !self.is_real && self.n_nan == 0
     }
 
+    /// Returns whether every value was an integer by its type.
+    pub fn are_integers(&self) -> bool {
+        !self.is_real
+    }
+
     /// Returns how many different values are kept exactly.
     pub fn budget(&self) -> u64 {
         self.counts.cap()

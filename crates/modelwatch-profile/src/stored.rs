@@ -56,13 +56,29 @@ fn states(profile: &Profile, group: Group) -> Result<RecordBatch> {
 /// # Errors
 /// When the state cannot be read.
 pub fn column(group: Group, field: &Field, array: &dyn Array) -> Result<Option<Column>> {
+    read(field, array, |reader| Ok(Column::read_plain(group, reader)?.0))
+}
+
+/// Returns the same with what describes the column.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn described(group: Group, field: &Field, array: &dyn Array) -> Result<Option<Column>> {
+    read(field, array, |reader| Column::read(group, reader))
+}
+
+fn read(
+    field: &Field,
+    array: &dyn Array,
+    column: impl FnOnce(&mut Reader<'_>) -> Result<Column>,
+) -> Result<Option<Column>> {
     if profiled_rows(field).is_none() {
         return Ok(None);
     }
     let cell = array.as_binary_opt::<i32>().filter(|it| it.len() == 1);
     let cell = cell.ok_or_else(|| damaged("its cell is no state"))?;
     let mut reader = Reader(cell.value(0));
-    let (column, _) = Column::read_plain(group, &mut reader)?;
+    let res = column(&mut reader)?;
     reader.finish()?;
-    Ok(Some(column))
+    Ok(Some(res))
 }

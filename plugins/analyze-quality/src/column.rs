@@ -16,6 +16,7 @@ use crate::{
     names::{Names, Unexpected},
     numbers::Numbers,
     settings::Settings,
+    stored::Stored,
     times::Times,
     weighed::{Weighed, Weights},
 };
@@ -52,6 +53,8 @@ pub(crate) enum Body {
     Numbers(Numbers),
     Names(Names),
     Times(Times),
+    /// What a stored profile of the reference has in place of values.
+    Stored(Box<Stored>),
 }
 
 impl Column {
@@ -70,6 +73,17 @@ impl Column {
         }
     }
 
+    /// Returns the column that a stored profile has.
+    pub(crate) fn of_stored(settings: &Settings, field: &Field, stored: Stored) -> Self {
+        let mut res = Self::new(settings);
+        (res.rows, res.nulls) = (stored.rows(), stored.nulls());
+        res.uses = uses_of(field);
+        res.types = stored.types();
+        res.is_opaque = true;
+        res.body = Body::Stored(Box::new(stored));
+        res
+    }
+
     /// Takes in the values of a batch, with their identities if there are any, a hash of each whole row, and the weights of the rows.
     ///
     /// # Errors
@@ -85,7 +99,7 @@ impl Column {
     ) -> Result<()> {
         self.rows = self.rows.saturating_add(array.len() as u64);
         self.nulls = self.nulls.saturating_add(array.logical_null_count() as u64);
-        self.uses |= USES.iter().filter(|it| has_use(field, it.0)).fold(0, |sum, it| sum | it.1);
+        self.uses |= uses_of(field);
         match identities {
             Some(identities) => {
                 identities.iter().filter(|it| **it != MISSING).for_each(|it| self.values.push(*it, None));
@@ -97,7 +111,7 @@ impl Column {
         self.add_type(kind, array.data_type().to_string(), || Body::of(settings, kind));
         let rule = settings.rule(field.name(), self);
         match &mut self.body {
-            Body::Empty => {}
+            Body::Empty | Body::Stored(_) => {}
             Body::Numbers(it) => it.update(array, rule)?,
             Body::Names(it) => it.update(settings, kind == Kind::Text, array)?,
             Body::Times(it) => it.update(array, rule),
@@ -112,7 +126,10 @@ impl Column {
     }
 
     /// Adds what `other` has seen.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    ///
+    /// # Errors
+    /// When both are of stored profiles of different settings.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<()> {
         self.rows = self.rows.saturating_add(other.rows);
         self.nulls = self.nulls.saturating_add(other.nulls);
         self.uses |= other.uses;
@@ -127,9 +144,11 @@ impl Column {
             (Body::Numbers(mine), Body::Numbers(theirs)) => mine.merge(theirs),
             (Body::Names(mine), Body::Names(theirs)) => mine.merge(theirs),
             (Body::Times(mine), Body::Times(theirs)) => mine.merge(theirs),
+            (Body::Stored(mine), Body::Stored(theirs)) => mine.merge(theirs)?,
             (mine @ Body::Empty, theirs) if was_new => *mine = theirs.clone(),
             _ => {}
         }
+        Ok(())
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -145,6 +164,7 @@ impl Column {
     pub(crate) fn n_nan(&self) -> u64 {
         match &self.body {
             Body::Numbers(it) => it.sample().n_nan(),
+            Body::Stored(it) => it.n_nan(),
             _ => 0,
         }
     }
@@ -184,6 +204,9 @@ impl Column {
 
     /// Returns whether there are values, and all are equal.
     pub(crate) fn is_constant(&self) -> bool {
+        if let Body::Stored(it) = &self.body {
+            return self.n_present() > 1 && it.is_constant();
+        }
         self.n_present() > 1 && !self.is_opaque && !self.values.is_overflowed() && self.values.distinct() == 1.0
     }
 
@@ -195,6 +218,11 @@ impl Column {
 
     pub(crate) fn unexpected(&self) -> Unexpected {
         self.unexpected
+    }
+
+    /// Returns what a stored profile has of the column; none where there were rows.
+    pub(crate) fn stored(&self) -> Option<&Stored> {
+        if let Body::Stored(it) = &self.body { Some(it) } else { None }
     }
 
     pub(crate) fn body(&self) -> &Body {
@@ -252,6 +280,10 @@ impl Column {
                 writer.u8(3);
                 it.write(writer);
             }
+            Body::Stored(it) => {
+                writer.u8(4);
+                it.write(writer);
+            }
         }
     }
 
@@ -273,6 +305,7 @@ impl Column {
             1 => Body::Numbers(Numbers::read(reader)?),
             2 => Body::Names(Names::read(reader)?),
             3 => Body::Times(Times::read(reader)?),
+            4 => Body::Stored(Box::new(Stored::read(reader)?)),
             _ => return Err(damaged("a column has an unknown form")),
         };
         if nulls > rows {
@@ -307,6 +340,10 @@ impl Column {
             self.fingerprint = self.fingerprint.wrapping_add(mix(value ^ mix(*row)));
         }
     }
+}
+
+fn uses_of(field: &Field) -> u8 {
+    USES.iter().filter(|it| has_use(field, it.0)).fold(0, |sum, it| sum | it.1)
 }
 
 impl Body {

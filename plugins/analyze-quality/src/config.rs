@@ -15,7 +15,8 @@ use crate::{limits::Limits, row_options::OutlierRows, rule::ColumnRule};
 /// Looks for what is wrong with data: columns, rows and labels of the current rows, alone and against the reference rows.
 ///
 /// What the options write about a column is a contract, and breaking it is an error. Everything else is held against `limits` and
-/// against the reference rows, where there are any, and is a finding of `severity`.
+/// against the reference rows, where there are any, and is a finding of `severity`. A stored profile in place of them is compared in number of
+/// rows, columns, types, missing values, NaN, infinities, constants, ranges, categories, classes and times.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {

@@ -34,6 +34,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Returns the rows of the reference; none where there are none, as of a stored profile.
+    pub(crate) fn reference_rows(&self) -> Option<&Profile> {
+        self.reference.filter(|it| !it.is_stored())
+    }
+
     /// Returns what chance adds to a share that is measured on `n` rows: the more parts there are, the further.
     pub(crate) fn chance(&self, share: f64, n: u64) -> f64 {
         // The tail of a normal number beyond this is at most an n-th of that beyond `CHANCE`.

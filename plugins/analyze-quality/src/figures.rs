@@ -63,7 +63,7 @@ fn table(context: &Context<'_>) -> Figure {
                 let counts = it.categories().counts();
                 counts.keys().next().zip(counts.keys().next_back()).map(|it| (it.0.to_string(), it.1.to_string()))
             }
-            Body::Empty => None,
+            Body::Empty | Body::Stored(_) => None,
         }
         .unwrap_or_default();
         let distinct = if it.is_opaque() { String::new() } else { format!("{:.0}", it.values().distinct()) };

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Up to so many different whole numbers are classes.
-const MAX_CLASSES: usize = 30;
+pub(crate) const MAX_CLASSES: usize = 30;
 
 /// Judges the label, where there is one.
 pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
@@ -41,6 +41,7 @@ pub(crate) fn classes(label: &Column) -> Option<BTreeMap<String, u64>> {
                 points.len() <= MAX_CLASSES && is_whole && it.sample().is_exact() || label.has_use(Use::Categorical);
             is_class.then(|| points.into_iter().map(|(value, count)| (value.to_string(), count)).collect())
         }
+        Body::Stored(it) => it.classes(),
         _ => None,
     }
 }
@@ -116,7 +117,8 @@ fn conflicts(context: &Context<'_>, name: &str, report: &mut Report) {
     let limit = context.settings.config.limits.conflicting_labels;
     if share > limit {
         let usual = |it: &Profile| it.feature_keys().conflicting_share();
-        let with = context.reference.map(|it| format!(" (reference: {})", percent(usual(it)))).unwrap_or_default();
+        let with =
+            context.reference_rows().map(|it| format!(" (reference: {})", percent(usual(it)))).unwrap_or_default();
         let message = format!(
             "{} of the rows have features that occur with another `{name}`, too, more than {}{with}",
             percent(share),

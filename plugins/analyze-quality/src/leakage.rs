@@ -16,8 +16,10 @@ pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
     if context.current.rows() == 0 {
         return;
     }
-    same_rows(context, reference, report);
-    same_ids(context, reference, report);
+    if context.reference_rows().is_some() {
+        same_rows(context, reference, report);
+        same_ids(context, reference, report);
+    }
     old_times(context, reference, report);
 }
 
@@ -85,9 +87,13 @@ fn same_ids(context: &Context<'_>, reference: &Profile, report: &mut Report) {
 
 fn old_times(context: &Context<'_>, reference: &Profile, report: &mut Report) {
     let Some((name, current)) = context.current.column_for(Use::Timestamp) else { return };
-    let known = reference.columns().get(name).map(|it| it.body());
-    let (Body::Times(current), Some(Body::Times(known))) = (current.body(), known) else { return };
-    let (Some((oldest, _)), Some((_, newest))) = (current.range(), known.range()) else { return };
+    let known = reference.columns().get(name).and_then(|it| match it.body() {
+        Body::Times(it) => it.range(),
+        Body::Stored(it) => it.times(),
+        _ => None,
+    });
+    let Body::Times(current) = current.body() else { return };
+    let (Some((oldest, _)), Some((_, newest))) = (current.range(), known) else { return };
     let points = current.points();
     let n = points.iter().map(|it| it.1).fold(0, u64::saturating_add);
     // The bounds are exact; between them a histogram may answer.

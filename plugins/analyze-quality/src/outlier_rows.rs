@@ -35,7 +35,7 @@ pub(crate) fn judge(context: &Context<'_>, report: &mut Report) -> Result<()> {
     if methods.is_empty() {
         return Ok(());
     }
-    let table = RowTable::new(context.reference, context.current);
+    let table = RowTable::new(context.reference_rows(), context.current);
     say_left_out(&table, report);
     if table.columns.len() < MIN_COLUMNS {
         let why = "fewer than two features have numbers or names; outliers of single columns are told for each";
@@ -82,7 +82,7 @@ fn say_left_out(table: &RowTable<'_>, report: &mut Report) {
 /// Says which rows are not looked at.
 fn say_partial(context: &Context<'_>, table: &RowTable<'_>, report: &mut Report) {
     let options = &context.settings.config.outlier_rows;
-    let roles = [Some(("current", context.current)), context.reference.map(|it| ("reference", it))];
+    let roles = [Some(("current", context.current)), context.reference_rows().map(|it| ("reference", it))];
     for (role, profile) in roles.into_iter().flatten() {
         let rows = if role == "current" { table.judged() } else { 0..table.n_training };
         let n_loop = if options.methods.contains(&OutlierMethod::Loop) { options.loop_rows } else { usize::MAX };

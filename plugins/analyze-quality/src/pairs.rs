@@ -124,7 +124,7 @@ fn labels(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let n = sample.rows().map(|it| it.1.count).fold(0, u64::saturating_add);
     let is_class = label::classes(column).is_some();
     let Some(own) = values(context.current, footing, label, column) else { return Ok(()) };
-    let known = context.reference.filter(|it| it.sample().n_counted(footing) >= MIN_ROWS).and_then(|it| {
+    let known = context.reference_rows().filter(|it| it.sample().n_counted(footing) >= MIN_ROWS).and_then(|it| {
         let own = values(it, footing, label, it.columns().get(label)?)?;
         Some(scores(it, footing, &paired(it, footing, may_tell), &own, is_class))
     });
@@ -198,7 +198,7 @@ fn judge_score(context: &Context<'_>, name: &str, label: &str, is_id: bool, scor
 
 fn judge_change(context: &Context<'_>, name: &str, label: &str, (before, now): (f64, f64), report: &mut Report) {
     let noise = |it: &Profile| 1.0 / it.sample().size(context.footing).sqrt();
-    let noise = context.reference.map_or(0.0, noise) + noise(context.current);
+    let noise = context.reference_rows().map_or(0.0, noise) + noise(context.current);
     let limit = context.settings.config.limits.feature_label_change + noise;
     if (now - before).abs() >= limit {
         let message = format!(

@@ -43,8 +43,7 @@ impl Fold for Columns<'_> {
     }
 
     fn merge(&self, state: &mut Profile, other: Profile) -> Result<()> {
-        state.merge(other);
-        Ok(())
+        state.merge(other)
     }
 
     fn write(&self, state: &Profile, writer: &mut Writer) -> Result<()> {

@@ -3,7 +3,7 @@
 use modelwatch_sdk::{
     Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds, cells,
     report::Gap,
-    rows::Use,
+    rows::{Use, profiled_rows},
     state::{Reader, Writer, damaged},
 };
 
@@ -65,6 +65,10 @@ impl Quality {
             let why = format!("every row counts once, whatever its weight in `{name}`");
             return (Footing::Count, Some(Gap::new("row weights", why)));
         }
+        if self.reference.is_stored() {
+            let why = "every row counts once, as the stored profile of the reference counts them";
+            return (Footing::Count, Some(Gap::new("row weights", why)));
+        }
         for (role, profile) in roles {
             let role = role.as_str();
             let why = if !profile.has_weights() {
@@ -83,6 +87,16 @@ impl Quality {
     }
 }
 
+impl Quality {
+    /// Returns what needs the rows of a reference of which there is a stored profile.
+    fn beyond_profile(&self) -> impl Iterator<Item = Gap> {
+        let rest = "the stored profile has counts, types, ranges, categories and times; what texts look like, rows and identifiers that both roles have, repeated rows and columns, outlier rows and predictive power are those of the current rows alone";
+        let parts = "every one is judged alone, as the stored profile of the reference is of all its rows together";
+        let of_parts = self.parts.is_some().then(|| Gap::new("chunks and slices, what is usual", parts));
+        std::iter::once(Gap::new("the reference data, in part", rest)).chain(of_parts)
+    }
+}
+
 impl Probe for Quality {
     fn needs(&self) -> Needs {
         let rows = RowNeeds {
@@ -97,7 +111,13 @@ impl Probe for Quality {
             let is_cut = self.parts.as_ref().is_some_and(|it| it.cutting().period_of(role).is_some());
             if is_cut { Need::Required } else { Need::Optional }
         };
-        let reference = RowNeeds { optional: true, timestamp: timestamp(Role::Reference), ..rows.clone() };
+        let reference = RowNeeds {
+            optional: true,
+            timestamp: timestamp(Role::Reference),
+            // It does not know the types of columns, and is of all rows together.
+            profile: !self.settings.has_types() && timestamp(Role::Reference) != Need::Required,
+            ..rows.clone()
+        };
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let of_parts = self.parts.as_ref().map(|it| cells::known(it.cutting(), context::known_of_columns()));
         let metrics = context::known(&self.settings.config).chain(of_parts.into_iter().flatten()).collect();
@@ -105,6 +125,9 @@ impl Probe for Quality {
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {
+        if let Some(rows) = batch.schema_ref().fields().iter().find_map(|it| profiled_rows(it)) {
+            return self.reference.update_stored(&self.settings, batch, rows);
+        }
         if let Some(parts) = &mut self.parts {
             parts.update(&self.settings, role, batch)?;
         }
@@ -137,9 +160,8 @@ impl Probe for Quality {
         if let (Some(mine), Some(parts)) = (&mut self.parts, parts) {
             mine.merge(&self.settings, parts)?;
         }
-        self.reference.merge(reference);
-        self.current.merge(current);
-        Ok(())
+        self.reference.merge(reference)?;
+        self.current.merge(current)
     }
 
     fn evaluate(&mut self, host: &dyn Host) -> Result<Report> {
@@ -170,6 +192,9 @@ impl Probe for Quality {
             return Ok(report);
         }
         report.gaps.extend(of_weights);
+        if self.reference.is_stored() {
+            report.gaps.extend(self.beyond_profile());
+        }
         let unmatched = self.settings.unmatched(self.current.columns().keys().map(String::as_str));
         report
             .gaps

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
+use modelwatch_profile::{Group, stored};
 use modelwatch_sdk::{
     RecordBatch, Result,
     arrow::{
@@ -18,6 +19,7 @@ use crate::{
     identity::{MISSING, identities, of_name},
     rows::{RowSample, cells},
     settings::Settings,
+    stored::Stored,
     weighed::{Footing, Weights},
 };
 
@@ -104,22 +106,42 @@ impl Profile {
         Ok(())
     }
 
+    /// Takes in the columns of a stored profile, of so many rows.
+    ///
+    /// # Errors
+    /// When a column cannot be read.
+    pub(crate) fn update_stored(&mut self, settings: &Settings, batch: &RecordBatch, rows: u64) -> Result<()> {
+        self.rows = self.rows.saturating_add(rows);
+        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            let wanted = is_kept(settings, field).then(|| stored::described(Group::Feature, field, array.as_ref()));
+            if let Some(it) = wanted.transpose()?.flatten() {
+                let column = Column::of_stored(settings, field, Stored::new(it));
+                self.add_column(field.name().clone(), column)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether it is of a stored profile, and has no rows.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.columns.values().any(|it| it.stored().is_some())
+    }
+
     /// Adds what `other` has seen.
-    pub(crate) fn merge(&mut self, other: Self) {
+    ///
+    /// # Errors
+    /// When both are of stored profiles of different settings.
+    pub(crate) fn merge(&mut self, other: Self) -> Result<()> {
         self.rows = self.rows.saturating_add(other.rows);
         self.n_weighed = self.n_weighed.saturating_add(other.n_weighed);
         self.mass = self.mass.saturating_add(other.mass);
         for (name, column) in other.columns {
-            match self.columns.entry(name) {
-                Entry::Vacant(it) => {
-                    it.insert(column);
-                }
-                Entry::Occupied(mut it) => it.get_mut().merge(&column),
-            }
+            self.add_column(name, column)?;
         }
         self.row_keys.merge(&other.row_keys);
         self.feature_keys.merge(&other.feature_keys);
         self.sample.merge(&other.sample);
+        Ok(())
     }
 
     pub(crate) fn rows(&self) -> u64 {
@@ -195,6 +217,16 @@ impl Profile {
         (res.row_keys, res.feature_keys) = (keys()?, keys()?);
         res.sample = RowSample::read(settings.config.sample_rows, reader)?;
         Ok(res)
+    }
+
+    fn add_column(&mut self, name: String, column: Column) -> Result<()> {
+        match self.columns.entry(name) {
+            Entry::Vacant(it) => {
+                it.insert(column);
+                Ok(())
+            }
+            Entry::Occupied(mut it) => it.get_mut().merge(&column),
+        }
     }
 
     fn update_keys(&mut self, columns: &[Read<'_>], n_rows: usize) {

@@ -29,7 +29,8 @@ pub(crate) fn rows(context: &Context<'_>, report: &mut Report) {
         );
         report.gaps.push(Gap::new("repeated rows, in part", why));
     }
-    let usual = context.reference.filter(|it| it.row_keys().n() > 0).map_or(0.0, |it| it.row_keys().repeated_share());
+    let usual =
+        context.reference_rows().filter(|it| it.row_keys().n() > 0).map_or(0.0, |it| it.row_keys().repeated_share());
     let limit = context.settings.config.limits.duplicates.max(usual + chance(usual, keys.n()));
     if share > limit {
         let message = format!(
@@ -47,7 +48,7 @@ pub(crate) fn columns(context: &Context<'_>, report: &mut Report) {
     let groups = identical(context.current);
     let n: usize = groups.iter().map(|it| it.len() - 1).sum();
     measure(report, "duplicate_columns", n as f64, context.current.rows());
-    let known = context.reference.map(identical).unwrap_or_default();
+    let known = context.reference_rows().map(identical).unwrap_or_default();
     for group in groups {
         let is_known = known.iter().any(|it| group.iter().all(|name| it.contains(name)));
         let severity = if is_known { Severity::Info } else { context.severity() };

@@ -3,7 +3,7 @@
 use modelwatch_sdk::{
     Report,
     report::{Finding, Gap, Severity},
-    rows::name_matches,
+    rows::{Use, name_matches},
 };
 
 use crate::{
@@ -55,7 +55,7 @@ fn missing_columns(context: &Context<'_>, report: &mut Report) {
     for (name, column) in reference.columns().iter().filter(|it| !current.contains_key(it.0)) {
         let is_required = context.settings.required().any(|it| it == name);
         // Labels come later, and where they are needed, the pipeline or another probe asks for them.
-        if is_required || column.has_use(modelwatch_sdk::rows::Use::Label) {
+        if is_required || column.has_use(Use::Label) {
             continue;
         }
         let is_optional = context.settings.rule(name, column).is_some_and(|it| it.written.required == Some(false));
@@ -95,7 +95,13 @@ fn wrong_type(context: &Context<'_>, name: &str, column: &Column) -> Option<Find
     }
     let reference = context.reference?.columns().get(name)?;
     // Without a single value there is no type to speak of; that it has no values is another finding.
-    if column.n_present() == 0 || reference.n_present() == 0 || column.types() == reference.types() {
+    if column.n_present() == 0 || reference.n_present() == 0 {
+        return None;
+    }
+    if reference.stored().is_some() {
+        return unlike_profile(name, column, reference);
+    }
+    if column.types() == reference.types() {
         return None;
     }
     let (before, now) = (reference.kind()?, kind?);
@@ -109,6 +115,25 @@ fn wrong_type(context: &Context<'_>, name: &str, column: &Column) -> Option<Find
         now.as_str(),
         column.types(),
         before.as_str(),
+        reference.types(),
+    );
+    Some(finding("MW-Q005", severity, name, message))
+}
+
+/// Returns the finding that values are of another type than those of a stored profile, which tells fewer types apart.
+fn unlike_profile(name: &str, column: &Column, reference: &Column) -> Option<Finding> {
+    let severity = match (reference.kind()?, column.kind()?) {
+        (Kind::Text, Kind::Text | Kind::Boolean | Kind::Category) | (Kind::Float, Kind::Decimal) => return None,
+        (Kind::Text, _) if column.has_use(Use::Categorical) => return None,
+        (Kind::Time, Kind::Time) if column.types() != reference.types() => Severity::Info,
+        (before, now) if before == now => return None,
+        (Kind::Integer, Kind::Float | Kind::Decimal) | (Kind::Float, Kind::Integer) => Severity::Warning,
+        _ => Severity::Error,
+    };
+    let message = format!(
+        "the column `{name}` has {} ({}), and the stored profile of the reference has {}",
+        column.kind()?.as_str(),
+        column.types(),
         reference.types(),
     );
     Some(finding("MW-Q005", severity, name, message))

@@ -93,7 +93,8 @@ impl Settings {
     /// Returns the greatest share of a column that may be missing. One without any value has the type of its reference column; without
     /// one, it may be of any, and the strictest rule of a type counts.
     pub(crate) fn max_missing(&self, name: &str, column: &Column, known: Option<&Column>) -> Option<f64> {
-        let is_typed = |it: &&Column| it.kinds().next().is_some();
+        // A stored profile does not tell texts from booleans.
+        let is_typed = |it: &&Column| it.kinds().next().is_some() && it.stored().is_none();
         let typed = Some(column).filter(is_typed).or(known.filter(is_typed));
         match self.rule(name, typed.unwrap_or(column)) {
             Some(it) => it.written.max_missing,
@@ -148,6 +149,11 @@ impl Settings {
     /// Returns whether outliers are looked for among whole rows.
     pub(crate) fn finds_outlier_rows(&self) -> bool {
         !self.config.outlier_rows.methods.is_empty()
+    }
+
+    /// Returns whether columns are looked at or left out by their types.
+    pub(crate) fn has_types(&self) -> bool {
+        excluded(&self.config).has_types() || self.included().has_types()
     }
 
     /// Returns whether the column is to be left out.

@@ -46,7 +46,7 @@ pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
                 let range = times.range().map(|it| (Exact::Whole(it.0), Exact::Whole(it.1)));
                 it.written_range(times.outside(), range.map(|(least, greatest)| (time(least), time(greatest))), report);
             }
-            Body::Empty => {}
+            Body::Empty | Body::Stored(_) => {}
         }
     }
 }
@@ -131,6 +131,7 @@ impl Judged<'_> {
         let Body::Numbers(it) = self.column.body() else { return };
         let known = match self.known.map(Column::body) {
             Some(Body::Numbers(it)) => (it.sample().n_nan(), it.n_infinite()),
+            Some(Body::Stored(it)) => (it.n_nan(), it.n_infinite()),
             _ => (0, 0),
         };
         let found =
@@ -158,12 +159,16 @@ impl Judged<'_> {
 
     /// Returns whether all other values of the reference may be absent from the current rows by accident.
     fn may_be_constant(&self, known: &Column) -> bool {
-        let overlap = known.values().overlap(self.column.values());
-        if known.is_opaque() || overlap.n == 0 {
-            return false;
-        }
         let (n, n_known) = (self.column.n_present(), known.n_present());
-        let n_alike = (overlap.n_shared as f64 * (n_known as f64 / overlap.n as f64)).round() as u64;
+        let n_alike = match known.stored() {
+            Some(it) => it.n_alike(self.column),
+            None => {
+                let overlap = known.values().overlap(self.column.values());
+                let scale = n_known as f64 / overlap.n as f64;
+                (!known.is_opaque() && overlap.n > 0).then(|| (overlap.n_shared as f64 * scale).round() as u64)
+            }
+        };
+        let Some(n_alike) = n_alike else { return false };
         chance_beyond(n_known.saturating_sub(n_alike), n, n_known) > self.context.share_of(NEWS_ALPHA)
     }
 
@@ -281,12 +286,27 @@ impl Judged<'_> {
             report.gaps.push(Gap::new(format!("column `{}`, in part", self.name), why));
         }
         let Some(known) = self.known else { return };
-        let Body::Names(names) = known.body() else { return };
-        let n = categories.n();
-        if n == 0 || names.n() == 0 {
+        let names = match known.body() {
+            Body::Names(it) => it.categories(),
+            Body::Stored(it) => match it.categories() {
+                Some(it) => it,
+                None => return,
+            },
+            _ => return,
+        };
+        if categories.n() == 0 || names.n() == 0 {
             return;
         }
-        let aligned = align(names.categories(), categories);
+        // Of a profile with the most frequent categories alone, the others may have been among those that it left out.
+        if known.stored().is_some() && names.is_overflowed() {
+            let why = format!(
+                "the stored profile of the reference keeps the {} most frequent categories, so that others may be new or not",
+                names.n_kept()
+            );
+            report.gaps.push(Gap::new(format!("column `{}`, unseen categories", self.name), why));
+            return;
+        }
+        let aligned = align(names, categories);
         let pairs = || aligned.keys.iter().zip(aligned.reference.iter().zip(&aligned.current));
         let unseen: Vec<_> = pairs().filter(|it| *it.1.0 == 0).map(|it| it.0.as_str()).collect();
         let count = pairs().filter(|it| *it.1.0 == 0).map(|it| *it.1.1).fold(0, u64::saturating_add);
@@ -395,8 +415,12 @@ impl Judged<'_> {
 
     /// Judges the range against that of the reference.
     fn range(&self, numbers: &Numbers, points: &[Point], report: &mut Report) {
-        let Some(Body::Numbers(known)) = self.known.map(Column::body) else { return };
-        let (Some((low, high)), Some((least, greatest))) = (known.range(), numbers.range()) else { return };
+        let (known, n) = match self.known.map(Column::body) {
+            Some(Body::Numbers(it)) => (it.range(), it.sample().n_finite()),
+            Some(Body::Stored(it)) => (it.range(), it.n_finite()),
+            _ => return,
+        };
+        let (Some((low, high)), Some((least, greatest))) = (known, numbers.range()) else { return };
         let count =
             |is: &dyn Fn(f64) -> bool| points.iter().filter(|it| is(it.0)).map(|it| it.1).fold(0, u64::saturating_add);
         // Whether there is one at all is known exactly, also where the points are those of a histogram.
@@ -404,7 +428,7 @@ impl Judged<'_> {
         let is_above = high.is_less(greatest);
         let below = if is_below { count(&|it| it < low.to_f64()).max(1) } else { 0 };
         let above = if is_above { count(&|it| it > high.to_f64()).max(1) } else { 0 };
-        let (n, m) = (known.sample().n_finite(), numbers.sample().n_finite());
+        let m = numbers.sample().n_finite();
         self.measure(report, "out_of_range_share", below.saturating_add(above) as f64 / m as f64, m);
         let rule = self.context.settings.rule(self.name, self.column);
         let is_written = rule.is_some_and(|it| it.min.is_some() || it.max.is_some());
@@ -428,6 +452,7 @@ impl Judged<'_> {
     fn outliers(&self, numbers: &Numbers, points: &[Point], report: &mut Report) {
         let reference = match self.known.map(Column::body) {
             Some(Body::Numbers(it)) if it.sample().n_finite() > 0 => Some(it.points()),
+            Some(Body::Stored(it)) if it.n_finite() > 0 => it.points(),
             _ => None,
         };
         let usual = reference.as_deref().unwrap_or(points);

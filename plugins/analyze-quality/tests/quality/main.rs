@@ -9,5 +9,6 @@ mod parts;
 mod rows;
 mod schema;
 mod state;
+mod stored_profile;
 mod texts;
 mod weights;

@@ -49,7 +49,7 @@ pub use pick::pick;
 pub use selection::{SelectedColumns, Selection};
 pub use spans::spans;
 pub use texts::{Texts, excerpt, texts_of_rows};
-pub use weight::{WEIGHT_RANGE, is_weight, weight_numbers, weight_units, weights};
+pub use weight::{WEIGHT_RANGE, WEIGHT_UNIT, is_weight, weigh_too_little, weight_numbers, weight_units, weights};
 
 /// The key of the field metadata that says what a column is for.
 pub const USES_KEY: &str = "modelwatch:uses";

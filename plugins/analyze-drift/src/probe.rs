@@ -4,6 +4,7 @@ use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
     cells::{Cells, Cutting},
+    rows::weigh_too_little,
     state::{Reader, Writer},
 };
 
@@ -155,6 +156,7 @@ impl Probe for Drift {
         if let Some(refused) = standing.refused() {
             return Ok(refused);
         }
+        self.check_scale()?;
         let mut report = match &self.rows {
             Rows::Whole { reference, current } => {
                 let decisions = decide(&self.config, reference, current);
@@ -171,6 +173,27 @@ impl Probe for Drift {
 }
 
 impl Drift {
+    /// Checks that the weights of neither role are so small that rounding changes them; a chunk of light rows is fine.
+    fn check_scale(&self) -> Result<()> {
+        let of_cells =
+            |it: &Cells<Kept>| -> Vec<(u64, u64)> { it.chunks_of(None).filter_map(|it| it.1.units()).collect() };
+        let units: [Vec<(u64, u64)>; 2] = match &self.rows {
+            Rows::Whole { reference, current } => [reference, current].map(|it| it.units().into_iter().collect()),
+            Rows::Cut { reference, current, .. } => [reference, current].map(|it| of_cells(it)),
+        };
+        let too_light = |it: &Vec<(u64, u64)>| {
+            let sums = it.iter().fold((0u64, 0u64), |sum, it| (sum.0.saturating_add(it.0), sum.1.saturating_add(it.1)));
+            weigh_too_little(sums.0, sums.1)
+        };
+        let Some(role) = [Role::Reference, Role::Current].into_iter().zip(&units).find(|it| too_light(it.1)) else {
+            return Ok(());
+        };
+        let role = role.0.as_str();
+        let message = format!("the weights of the {role} rows are below 1/4096 on average, to which they are rounded");
+        Err(Error::input(message)
+            .with_help("divide all weights by their mean, or count each row once with `weights = false`"))
+    }
+
     fn version(&self) -> u8 {
         match self.rows {
             Rows::Whole { .. } => STATE_VERSION,

@@ -36,9 +36,9 @@ impl Kept {
         // A stored profile counts each row once, also of a column of weights.
         let weights = if config.weights && profiled(batch).is_none() { Weights::of(batch)? } else { None };
         self.check_weights(weights.is_some(), batch.num_rows() as u64)?;
-        let present = weights.as_ref().and_then(Weights::present);
-        update(&mut self.rows, config, batch, present.as_deref().map_or(Multiples::One, Multiples::Each))?;
-        if let Some(Weights { masses, squares }) = weights {
+        let present = weights.as_ref().and_then(|it| it.present.as_deref());
+        update(&mut self.rows, config, batch, present.map_or(Multiples::One, Multiples::Each))?;
+        if let Some(Weights { masses, squares, .. }) = weights {
             let [by_mass, by_square] = self.weighted.get_or_insert_default().as_mut();
             update(by_mass, config, batch, Multiples::Each(&masses))?;
             update(by_square, config, batch, Multiples::Each(&squares))?;
@@ -91,6 +91,11 @@ impl Kept {
     /// Returns how many rows that count alike all of them are worth, by Kish; none where they have no weights.
     pub(crate) fn effective_rows(&self) -> Option<f64> {
         self.weighted.as_ref().map(|it| weights::size(it[0].rows(), it[1].rows()))
+    }
+
+    /// Returns how many units of weight the rows have, and how many rows that are; none where they have no weights.
+    pub(crate) fn units(&self) -> Option<(u64, u64)> {
+        self.weighted.as_ref().map(|it| (it[0].rows(), self.rows.rows()))
     }
 
     fn check_weights(&self, is_weighted: bool, n_rows: u64) -> Result<()> {

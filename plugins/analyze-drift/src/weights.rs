@@ -7,7 +7,7 @@
 use modelwatch_profile::{Column, Numeric, Paired, pair};
 use modelwatch_sdk::{
     RecordBatch,
-    rows::{self, WEIGHT_RANGE, weight_units},
+    rows::{self, WEIGHT_UNIT, weight_units},
 };
 use modelwatch_stats::{
     Point,
@@ -17,13 +17,15 @@ use modelwatch_stats::{
 
 use crate::{config::Config, method::Method};
 
-/// A weight of 1 in units of what is added up, which are the least weight. Squares of them have room for 2^40 squared weights of 1.
-const UNIT: f64 = 1.0 / *WEIGHT_RANGE.start();
+/// A weight of 1 in units of what is added up. Squares of them have room for 2^40 squared weights of 1.
+const UNIT: f64 = 1.0 / WEIGHT_UNIT;
 
 /// The weights of the rows of a batch.
 pub(crate) struct Weights {
     pub(crate) masses: Vec<u64>,
     pub(crate) squares: Vec<u64>,
+    /// 1 for each row that is there, however light, and 0 for those of weight 0; none where all are there.
+    pub(crate) present: Option<Vec<u64>>,
 }
 
 impl Weights {
@@ -33,15 +35,11 @@ impl Weights {
     /// When one is no weight, or cannot be added up with the others.
     pub(crate) fn of(batch: &RecordBatch) -> modelwatch_sdk::Result<Option<Self>> {
         let Some(weights) = rows::weights(batch)? else { return Ok(None) };
+        let present = weights.contains(&0.0).then(|| weights.iter().map(|it| u64::from(*it > 0.0)).collect());
         let masses: Vec<u64> = weights.into_iter().map(weight_units).collect();
         // Of the rounded weights, so that rows of equal weights are worth as many as there are.
         let squares = masses.iter().map(|it| it * it).collect();
-        Ok(Some(Self { masses, squares }))
-    }
-
-    /// Returns 1 for each row that is there, and 0 for those of weight 0; none where all are there.
-    pub(crate) fn present(&self) -> Option<Vec<u64>> {
-        self.masses.contains(&0).then(|| self.masses.iter().map(|it| (*it).min(1)).collect())
+        Ok(Some(Self { masses, squares, present }))
     }
 }
 

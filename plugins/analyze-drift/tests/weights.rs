@@ -186,7 +186,7 @@ fn a_row_without_a_weight_is_not_there() {
 
 #[test]
 fn what_is_no_weight_is_refused() {
-    for weight in [-1.0, f64::INFINITY, 1e-9, 1e9] {
+    for weight in [-1.0, f64::INFINITY, 1e-90, 1e9] {
         let mut rows = plain(1, 5);
         rows[2].2 = weight;
         let error = open(json!({})).update(&(), Role::Current, &batch(&rows)).unwrap_err();
@@ -196,6 +196,29 @@ fn what_is_no_weight_is_refused() {
     probe.update(&(), Role::Current, &batch(&plain(1, 5))).unwrap();
     let error = probe.update(&(), Role::Current, &without_weights(&plain(1, 5))).unwrap_err();
     assert!(error.to_string().contains("some rows have weights, and others"), "{error}");
+}
+
+#[test]
+fn light_rows_end_nothing_and_weights_of_another_scale_are_refused() {
+    let weighed = |seed: u64, scale: f64| {
+        let mut random = Random(seed);
+        let rows = plain(seed + 9, 4000).into_iter();
+        batch(&rows.map(|it| (it.0, it.1, random.uniform() * scale)).collect::<Vec<_>>())
+    };
+    let report = run(json!({}), &weighed(1, 2.0), &weighed(2, 2.0));
+    assert_eq!(codes(&report), []);
+    assert!(metric(&report, "effective_rows", "current").unwrap() > 2900.0);
+    let mut probe = open(json!({}));
+    probe.update(&(), Role::Reference, &weighed(1, 2.0)).unwrap();
+    probe.update(&(), Role::Current, &weighed(2, 1e-4)).unwrap();
+    let error = probe.evaluate(&()).unwrap_err();
+    assert_eq!(
+        (error.message.as_str(), error.help.as_str()),
+        (
+            "the weights of the current rows are below 1/4096 on average, to which they are rounded",
+            "divide all weights by their mean, or count each row once with `weights = false`"
+        )
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
     weighed::Footing,
 };
 
-const STATE_VERSION: u8 = 6;
+const STATE_VERSION: u8 = 7;
 
 /// Returns what this plugin offers.
 pub fn registry() -> Registry {
@@ -72,7 +72,11 @@ impl Quality {
         for (role, profile) in roles {
             let role = role.as_str();
             let why = if !profile.has_weights() {
-                format!("not all {role} rows have a weight in `{name}` that is missing, 0 or from 1/4096 to 65536")
+                format!("not all {role} rows have a weight in `{name}` that is missing or from 0 to 65536")
+            } else if profile.weighs_too_little() {
+                format!(
+                    "the weights of the {role} rows in `{name}` are below 1/4096 on average, to which they are rounded: divide all by their mean"
+                )
             } else if profile.counts_nothing(Footing::Weight) {
                 format!("all {role} rows have a weight of 0 in `{name}`")
             } else {

@@ -9,7 +9,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef},
         schema::Field,
     },
-    rows::{Use, has_use, is_computed, texts},
+    rows::{Use, has_use, is_computed, texts, weigh_too_little},
     state::{Reader, Writer},
 };
 use modelwatch_stats::{hash::mix, keys::KeyTallies};
@@ -35,6 +35,8 @@ pub(crate) struct Profile {
     rows: u64,
     /// Those that have a weight that can be used.
     n_weighed: u64,
+    /// Those that have one above 0.
+    n_heavy: u64,
     /// What all of them weigh, in whole units.
     mass: u64,
     columns: BTreeMap<String, Column>,
@@ -59,6 +61,7 @@ impl Profile {
         Self {
             rows: 0,
             n_weighed: 0,
+            n_heavy: 0,
             mass: 0,
             columns: BTreeMap::new(),
             row_keys: KeyTallies::new(settings.config.max_keys),
@@ -88,6 +91,7 @@ impl Profile {
         let weights = weights.as_ref();
         if let Some(it) = weights {
             self.n_weighed = self.n_weighed.saturating_add(it.n_usable);
+            self.n_heavy = self.n_heavy.saturating_add(it.n_heavy);
             self.mass = it.units.iter().copied().fold(self.mass, u64::saturating_add);
         }
         let columns = read(settings, batch)?;
@@ -134,6 +138,7 @@ impl Profile {
     pub(crate) fn merge(&mut self, other: Self) -> Result<()> {
         self.rows = self.rows.saturating_add(other.rows);
         self.n_weighed = self.n_weighed.saturating_add(other.n_weighed);
+        self.n_heavy = self.n_heavy.saturating_add(other.n_heavy);
         self.mass = self.mass.saturating_add(other.mass);
         for (name, column) in other.columns {
             self.add_column(name, column)?;
@@ -151,6 +156,11 @@ impl Profile {
     /// Returns whether each row has a weight that can be used.
     pub(crate) fn has_weights(&self) -> bool {
         self.n_weighed == self.rows
+    }
+
+    /// Returns whether the weights above 0 are so small that rounding leaves little of them.
+    pub(crate) fn weighs_too_little(&self) -> bool {
+        weigh_too_little(self.mass, self.n_heavy)
     }
 
     /// Returns whether there are rows, and as they count they come to nothing.
@@ -195,7 +205,7 @@ impl Profile {
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
-        [self.rows, self.n_weighed, self.mass].into_iter().for_each(|it| writer.u64(it));
+        [self.rows, self.n_weighed, self.n_heavy, self.mass].into_iter().for_each(|it| writer.u64(it));
         writer.u64(self.columns.len() as u64);
         for (name, column) in &self.columns {
             writer.bytes(name.as_bytes());
@@ -208,7 +218,8 @@ impl Profile {
 
     pub(crate) fn read(settings: &Settings, reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self::new(settings);
-        (res.rows, res.n_weighed, res.mass) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        (res.rows, res.n_weighed) = (reader.u64()?, reader.u64()?);
+        (res.n_heavy, res.mass) = (reader.u64()?, reader.u64()?);
         for _ in 0..reader.u64()? {
             let name = reader.text()?.to_owned();
             res.columns.insert(name, Column::read(settings, reader)?);

@@ -36,6 +36,8 @@ pub(crate) struct Weights {
     squares: Vec<u64>,
     /// How many rows have one, or none at all, and nothing else in its place.
     pub(crate) n_usable: u64,
+    /// How many rows have one above 0.
+    pub(crate) n_heavy: u64,
 }
 
 impl Weights {
@@ -47,7 +49,7 @@ impl Weights {
         let numbers = rows::numbers(array.as_ref()).ok().filter(|it| it.width == 1);
         let Some(numbers) = numbers.map(|it| it.values) else {
             let none = vec![0; batch.num_rows()];
-            return Some(Self { units: none.clone(), squares: none, n_usable: 0 });
+            return Some(Self { units: none.clone(), squares: none, n_usable: 0, n_heavy: 0 });
         };
         let units: Vec<u64> = numbers.iter().map(|it| if is_weight(*it) { weight_units(*it) } else { 0 }).collect();
         let squares = units.iter().map(|it| it * it).collect();
@@ -55,6 +57,7 @@ impl Weights {
             units,
             squares,
             n_usable: numbers.iter().filter(|it| it.is_nan() || is_weight(**it)).count() as u64,
+            n_heavy: numbers.iter().filter(|it| **it > 0.0 && is_weight(**it)).count() as u64,
         })
     }
 

@@ -184,6 +184,11 @@ fn what_is_no_weight_counts_each_row_once() {
         );
         assert_same(&weighted(&report), &weighted(&alone(json!({}), &alike(&current))));
     }
+    let mut light = current.clone();
+    light.iter_mut().for_each(|it| it.weight *= 1e-6);
+    assert!(gap(&alone(json!({}), &by_weight(&light)), "row weights").contains("divide all by their mean"));
+    let report = alone(json!({}), &by_weight(&with(1e-9)));
+    assert!(gap(&report, "row weights, in part").contains("whatever its weight in `w`"));
     let report = alone(json!({}), &by_weight(&current));
     assert!(gap(&report, "row weights, in part").contains("whatever its weight in `w`"));
 }

@@ -45,5 +45,5 @@ pub use requirement::{
     Bound, LabelMatch, MetricAddress, Op, Operand, Reference, Relative, Requirement, RequirementError, RequirementPart,
 };
 pub use resolve::parse_span;
-pub use suggest::{did_you_mean, may_mean};
+pub use suggest::{did_you_mean, may_mean, same_method};
 pub use tree::join as pointer;

@@ -8,7 +8,12 @@ use jsonschema::{
 };
 use serde_json::Value;
 
-use crate::{Document, code, diagnostic::Diagnostic, suggest::did_you_mean, tree};
+use crate::{
+    Document, code,
+    diagnostic::Diagnostic,
+    suggest::{did_you_mean, same_method},
+    tree,
+};
 
 /// A compiled JSON Schema.
 pub(crate) struct Validator {
@@ -361,7 +366,8 @@ fn wrong_type(pointer: &str, instance: &Value, types: &[JsonType]) -> Problem {
 fn not_one_of(pointer: &str, instance: &Value, options: &[Value]) -> Problem {
     let options: Vec<_> = options.iter().filter(|it| !it.is_null()).collect();
     let accepted = list(options.iter().map(|it| it.to_string()));
-    let close = instance.as_str().and_then(|it| did_you_mean(it, options.iter().filter_map(|it| it.as_str())));
+    let names = || options.iter().filter_map(|it| it.as_str());
+    let close = instance.as_str().and_then(|it| same_method(it, names()).or_else(|| did_you_mean(it, names())));
     Problem {
         pointer: pointer.to_owned(),
         kind: ProblemKind::NotOneOf,

@@ -1,5 +1,51 @@
 //! Finds what somebody probably meant.
 
+/// What statistical methods are called, each line one of them, with `_` for `-`.
+const METHOD_NAMES: [&[&str]; 20] = [
+    &["ks", "ks_2samp", "ks_test", "kolmogorov_smirnov"],
+    &["cramer_von_mises", "cramervonmises", "cramervonmises_2samp", "cvm"],
+    &["anderson_darling", "anderson", "anderson_ksamp", "ad"],
+    &["mann_whitney", "mannwhitney", "mannwhitneyu", "mannw", "u_test", "wilcoxon"],
+    &["t", "t_test", "ttest", "ttest_ind", "student", "student_t", "students_t"],
+    &["welch", "welch_t", "welchs_t"],
+    &["epps_singleton", "epps_singleton_2samp", "es"],
+    &["wasserstein", "wasserstein_distance", "earth_mover", "emd"],
+    &["energy", "energy_distance", "ed"],
+    &["mmd", "maximum_mean_discrepancy", "empirical_mmd"],
+    &["psi", "population_stability_index"],
+    &["jensen_shannon", "jensenshannon", "jensen_shannon_distance", "jensen_shannon_divergence", "js", "jsd"],
+    &["kl", "kl_div", "kl_divergence", "kullback_leibler", "kld"],
+    &["hellinger", "hellinger_distance"],
+    &["total_variation", "total_variation_distance", "tv", "tvd"],
+    &["chebyshev", "l_infinity", "l_inf", "linf", "infinity_norm"],
+    &["chi2", "chi_2", "chi_square", "chi_squared", "chisquare", "chisquared", "chi2_contingency"],
+    &["g", "g_test"],
+    &["fisher", "fisher_exact", "fet"],
+    &["z", "z_test"],
+];
+
+/// Returns the candidate that is another name of the same statistical method as `given`, of the same tool where they name one (`tool:method`).
+///
+/// ```
+/// use modelwatch_config::same_method;
+/// let names = ["ks", "jensen-shannon", "nannyml:jensen_shannon"];
+/// assert_eq!(same_method("js", names), Some("jensen-shannon"));
+/// assert_eq!(same_method("nannyml:JS", names), Some("nannyml:jensen_shannon"));
+/// assert_eq!(same_method("psi", names), None);
+/// ```
+pub fn same_method<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let parts = |text: &str| match text.split_once(':') {
+        Some((tool, method)) => (fold(tool), fold(method)),
+        None => (String::new(), fold(text)),
+    };
+    let (tool, method) = parts(given);
+    let names = METHOD_NAMES.iter().find(|it| it.contains(&method.as_str()))?;
+    candidates.into_iter().find(|it| {
+        let it = parts(it);
+        it.0 == tool && names.contains(&it.1.as_str())
+    })
+}
+
 /// Returns the candidate closest to `given`, if one is close enough to be a slip of the keyboard.
 ///
 /// Case and the difference between `-` and `_` do not count. Ties go to the candidate that comes first.
@@ -55,7 +101,33 @@ fn slips(given: &str, candidate: &str) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::did_you_mean;
+    use super::{did_you_mean, same_method};
+
+    #[test]
+    fn methods_are_found_by_their_other_names() {
+        let names = ["ks", "cramer-von-mises", "t", "jensen-shannon", "kl", "total-variation", "chebyshev", "chi2"];
+        let of_tools = ["nannyml:kolmogorov_smirnov", "evidently:ks"];
+        for (given, expected) in [
+            ("js", "jensen-shannon"),
+            ("tv", "total-variation"),
+            ("kolmogorov-smirnov", "ks"),
+            ("ks_2samp", "ks"),
+            ("t_test", "t"),
+            ("students-t", "t"),
+            ("chi-squared", "chi2"),
+            ("chisquare", "chi2"),
+            ("KL_div", "kl"),
+            ("cvm", "cramer-von-mises"),
+            ("l_infinity", "chebyshev"),
+            ("nannyml:ks", "nannyml:kolmogorov_smirnov"),
+            ("evidently:kolmogorov_smirnov", "evidently:ks"),
+        ] {
+            assert_eq!(same_method(given, names.into_iter().chain(of_tools)), Some(expected), "{given}");
+        }
+        for given in ["tfdv:ks", "speed", "", ":", "g"] {
+            assert_eq!(same_method(given, names.into_iter().chain(of_tools)), None, "{given}");
+        }
+    }
 
     #[test]
     fn slips_are_found_and_other_words_are_not() {

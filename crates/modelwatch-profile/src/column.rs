@@ -32,7 +32,11 @@ const NUMBERS: &str = "numbers";
 /// What the kinds of lists of numbers begin with.
 const LISTS: &str = "lists of ";
 
+/// What the kinds of times of day and spans of time begin with.
+const SPANS: &str = "seconds";
+
 /// The word for dates and times.
+
 const TIMES: &str = "times";
 
 /// What kinds began with before times of day and durations were taken for numbers.
@@ -194,8 +198,8 @@ impl Column {
         }
     }
 
-    /// Cuts the categories to what a file keeps.
-    pub(crate) fn cut(&mut self, settings: &Settings) {
+    /// Cuts categories, and numbers if they take more than so many bytes, to what a file keeps.
+    pub(crate) fn cut(&mut self, settings: &Settings, room_of_numbers: usize) {
         let mut described = Writer::default();
         if let Some(it) = &mut self.description {
             it.cut();
@@ -205,7 +209,8 @@ impl Column {
         match &mut self.body {
             Body::Categorical(it) => cut(it, settings, bytes),
             Body::Tensor(it) => cut(it.argmax_mut(), settings, bytes),
-            Body::Numeric(_) | Body::Empty => {}
+            Body::Numeric(it) => it.shrink(room_of_numbers),
+            Body::Empty => {}
         }
     }
 
@@ -296,6 +301,11 @@ impl Column {
     /// Returns whether the values are dates or times.
     pub fn is_temporal(&self) -> bool {
         self.kinds.iter().any(|it| it.starts_with(TIMES))
+    }
+
+    /// Returns whether the values are times of day or spans of time, in seconds.
+    pub fn has_spans(&self) -> bool {
+        self.kinds.iter().any(|it| it.starts_with(SPANS))
     }
 
     /// Returns whether batches of different kinds came, so that there are no values.

@@ -10,6 +10,8 @@
 //!
 //! Numbers are little-endian. Equal rows and settings give an equal file, on every machine and at any time.
 //!
+//! Of a column whose numbers take more bytes than there are for it, which are fewer the more columns there are, as many leading bits
+//! are kept as fit; parts merge to the file of the whole in any case.
 //! Of a column with more categories than a file keeps it has the most frequent ones, and bounds for the others.
 //! Files of which such a column was cut merge in any order to the same file, within these bounds: it cannot be the file of the whole, because
 //! what they lack is nowhere. A category that is more frequent than the bound is kept, whatever its name. Where what was merged is merged
@@ -32,8 +34,11 @@ use crate::{
 /// What a profile begins with.
 pub const MAGIC: &[u8; 8] = b"\x89MWP\r\n\x1a\n";
 
-/// What is written and read.
-const VERSION: u32 = 3;
+/// What is written, and read.
+const VERSION: u32 = 4;
+
+/// What is read as well: numbers in more bytes.
+const FORMER_VERSION: u32 = 3;
 
 const HEAD: usize = MAGIC.len() + 4 + 32 + 8;
 
@@ -179,7 +184,7 @@ pub fn read(file: impl Into<PathBuf>, bytes: &[u8]) -> std::result::Result<Store
     let length = |expected: u64| FileError::Length { file: file.clone(), found: bytes.len() as u64, expected };
     let (version, rest) = rest.split_first_chunk::<4>().ok_or_else(|| length(HEAD as u64))?;
     let found = u32::from_le_bytes(*version);
-    if found != VERSION {
+    if found != VERSION && found != FORMER_VERSION {
         return Err(FileError::Version { file, found, known: VERSION });
     }
     let (digest, rest) = rest.split_first_chunk::<32>().ok_or_else(|| length(HEAD as u64))?;

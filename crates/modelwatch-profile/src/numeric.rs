@@ -109,6 +109,14 @@ impl Numeric {
         self.is_real |= other.is_real;
     }
 
+    /// Keeps so much less that it is written in at most so many bytes, or as near to it as a bucket or two.
+    pub(crate) fn shrink(&mut self, max_bytes: usize) {
+        // Both tell the same numbers apart, one of them those that the other rounds.
+        let of_wide = if self.wide.is_empty() { 0 } else { max_bytes / 2 };
+        self.wide.shrink(of_wide);
+        self.counts.shrink(max_bytes - of_wide);
+    }
+
     /// Returns whether every row was an integer by its type, none missing.
     pub fn is_whole(&self) -> bool {
         !self.is_real && self.n_nan == 0

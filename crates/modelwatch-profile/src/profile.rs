@@ -86,9 +86,10 @@ impl Profile {
         self.columns.values_mut().for_each(Column::lift_caps);
     }
 
-    /// Cuts the categories of every column to what a file keeps.
+    /// Cuts every column to what a file keeps: its categories, and where there are many columns its numbers.
     pub(crate) fn cut(&mut self, settings: &Settings) {
-        self.columns.values_mut().for_each(|it| it.cut(settings));
+        let room = settings.room_of_numbers(self.columns.len());
+        self.columns.values_mut().for_each(|it| it.cut(settings, room));
     }
 
     /// Returns the number of rows.

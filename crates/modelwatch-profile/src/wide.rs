@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use modelwatch_sdk::{
-    Result,
+    Error, Result,
     arrow::{
         array::{
             Array,
@@ -39,6 +39,12 @@ pub(crate) struct Wide {
 
 /// How a file tells that an older program kept none of the numbers; one more than the shift otherwise, but for 0.
 const LOST: u8 = 1;
+
+/// Added where buckets are steps from one to the next, as they are since version 4 of the file.
+const STEPS: u8 = 1 << 7;
+
+/// The most bytes of a step between two 64-bit integers, of seven bits each.
+const MAX_STEP: u32 = 10;
 
 impl Wide {
     /// Takes in the wide values of an array; other types than 64-bit integers have none.
@@ -98,37 +104,58 @@ impl Wide {
         writer.u8(if self.is_lost {
             LOST
         } else if self.shift == 0 {
-            0
+            STEPS
         } else {
-            self.shift as u8 + 1
+            STEPS + self.shift as u8 + 1
         });
         writer.u64(self.buckets.len() as u64);
+        let mut next = i128::from(i64::MIN);
         for (bucket, count) in &self.buckets {
-            // All of them are parts of 64-bit integers, signed or not.
-            writer.u8(u8::from(*bucket < 0));
-            writer.u64(bucket.unsigned_abs() as u64);
-            writer.u64(*count);
+            write_number(writer, bucket.abs_diff(next));
+            write_number(writer, (*count).into());
+            next = bucket + 1;
+        }
+    }
+
+    /// Leaves out as few further bits as it takes to be written in so many bytes.
+    pub(crate) fn shrink(&mut self, max_bytes: usize) {
+        let size = |it: &Self| {
+            let mut writer = Writer::default();
+            it.write(&mut writer);
+            writer.0.len()
+        };
+        while !self.buckets.is_empty() && self.shift < MOST_SHIFTED && size(self) > max_bytes {
+            self.coarsen(self.shift + 1);
         }
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let mut res = Self::default();
-        match reader.u8()? {
+        let form = reader.u8()?;
+        let has_steps = form >= STEPS;
+        match form % STEPS {
             0 => {}
             LOST => res.is_lost = true,
             it if u32::from(it) <= MOST_SHIFTED + 1 => res.shift = u32::from(it) - 1,
             _ => return Err(damaged("a column's whole numbers lack more bits than they have")),
         }
+        let mut next = i128::from(i64::MIN);
         for _ in 0..reader.u64()? {
-            let is_negative = reader.flag()?;
-            let magnitude = i128::from(reader.u64()?);
-            let bucket = if is_negative { -magnitude } else { magnitude };
+            let bucket = if has_steps {
+                let step = read_number(reader)?;
+                i128::try_from(step).ok().and_then(|it| next.checked_add(it)).ok_or_else(out_of_order)?
+            } else {
+                let is_negative = reader.flag()?;
+                let magnitude = i128::from(reader.u64()?);
+                if is_negative { -magnitude } else { magnitude }
+            };
+            next = bucket.saturating_add(1);
             let is_ascending = res.buckets.last_key_value().is_none_or(|it| *it.0 < bucket);
-            let is_wide = res.shift > 0 || magnitude >= i128::from(FIRST_WIDE);
+            let is_wide = res.shift > 0 || bucket.unsigned_abs() >= u128::from(FIRST_WIDE);
             let possible = i128::from(i64::MIN) >> res.shift..=i128::from(u64::MAX) >> res.shift;
-            let count = reader.u64()?;
+            let count = if has_steps { u64::try_from(read_number(reader)?).map_err(damaged)? } else { reader.u64()? };
             if !is_wide || !possible.contains(&bucket) || !is_ascending || count == 0 || res.is_lost {
-                return Err(damaged("a column's whole numbers are out of order"));
+                return Err(out_of_order());
             }
             res.buckets.insert(bucket, count);
         }
@@ -166,6 +193,33 @@ impl Wide {
         }
         (self.buckets, self.shift) = (buckets, shift);
     }
+}
+
+fn out_of_order() -> Error {
+    damaged("a column's whole numbers are out of order")
+}
+
+/// Appends a number, seven bits a byte, the lowest first.
+fn write_number(writer: &mut Writer, number: u128) {
+    let mut rest = number;
+    while rest >= 0x80 {
+        writer.u8(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    writer.u8(rest as u8);
+}
+
+/// Takes what [`write_number`] wrote.
+fn read_number(reader: &mut Reader<'_>) -> Result<u128> {
+    let mut res = 0u128;
+    for at in 0..MAX_STEP {
+        let byte = reader.u8()?;
+        res |= u128::from(byte & 0x7f) << (7 * at);
+        if byte < 0x80 {
+            return Ok(res);
+        }
+    }
+    Err(out_of_order())
 }
 
 /// Calls `visit` with the row and value of each whole number of an array that a float cannot hold; other types than 64-bit integers have none.

@@ -47,7 +47,7 @@ fn other_files_are_refused() {
 fn a_later_version_is_named() {
     let mut bytes = small();
     bytes[8] = 7;
-    assert_snapshot!(refusal(&bytes), @"`ref.mwp` is a profile of version 7, and this program reads version 3; make it again from the rows with this program, or read it with the one that wrote it");
+    assert_snapshot!(refusal(&bytes), @"`ref.mwp` is a profile of version 7, and this program reads version 4; make it again from the rows with this program, or read it with the one that wrote it");
 }
 
 #[test]
@@ -96,6 +96,63 @@ fn two_hundred_columns_take_less_than_a_megabyte() {
     });
     let bytes = write(&stored(columns));
     assert!(bytes.len() < 1_000_000, "{}", bytes.len());
+}
+
+/// Returns the file of so many columns of numbers, whose rows are those of a part.
+fn of_numbers(kind: &str, n_columns: u64, rows: std::ops::Range<u64>) -> Stored {
+    let column = |column: u64| -> ArrayRef {
+        let random = |row: u64| modelwatch_stats::hash::mix(modelwatch_stats::hash::mix(column) ^ row);
+        let share = |row: u64| (random(row) >> 11) as f64 / (1u64 << 53) as f64;
+        let integers =
+            |of: &dyn Fn(u64) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.clone().map(of))) };
+        let floats =
+            |of: &dyn Fn(u64) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(rows.clone().map(of))) };
+        match kind {
+            "integers" => integers(&|row| (random(row) % 1000) as i64),
+            "decimals" => floats(&|row| (random(row) % 1024) as f64 / 1000.0),
+            "floats" => floats(&|row| share(random(row) % 1024)),
+            "wide" => integers(&|row| random(row) as i64 / 2),
+            "few wide" => integers(&|row| random(random(row) % 1024) as i64),
+            _ => floats(&|row| {
+                (3.0 * (-2.0 * (1.0 - share(row)).ln()).sqrt() * (6.0 * share(row + 1_000_000)).cos()).exp()
+            }),
+        }
+    };
+    stored((0..n_columns).map(|it| (format!("column {it}"), column(it))))
+}
+
+#[test]
+fn two_hundred_columns_of_any_numbers_take_less_than_a_megabyte() {
+    for kind in ["integers", "decimals", "floats", "wide", "few wide", "log-normal"] {
+        let bytes = write(&of_numbers(kind, 200, 0..6000));
+        assert!(bytes.len() < 1_000_000, "{kind}: {}", bytes.len());
+        let is_exact = read("ref.mwp", &bytes).unwrap().profile.columns().values().all(|it| match it.body() {
+            Body::Numeric(it) => it.relative_error() == 0.0,
+            _ => panic!("they are numbers"),
+        });
+        assert_eq!(is_exact, ["integers", "decimals"].contains(&kind), "{kind}");
+    }
+}
+
+#[test]
+fn few_columns_keep_all_numbers_and_parts_of_many_merge_to_the_whole() {
+    for kind in ["floats", "few wide"] {
+        let narrow = read("ref.mwp", &write(&of_numbers(kind, 20, 0..6000))).unwrap();
+        let Body::Numeric(numbers) = narrow.profile.columns().values().next().unwrap().body() else { panic!() };
+        assert!(numbers.n_distinct().is_some_and(|it| it > 1000), "{kind}");
+    }
+    for kind in ["integers", "floats", "wide", "few wide", "log-normal"] {
+        let part = |rows| read("part.mwp", &write(&of_numbers(kind, 150, rows))).unwrap();
+        let merged = |parts: Vec<Stored>| {
+            let mut parts = parts.into_iter();
+            let mut res = parts.next().unwrap();
+            parts.for_each(|it| res.merge(it).unwrap());
+            write(&res)
+        };
+        let whole = write(&of_numbers(kind, 150, 0..3000));
+        assert_eq!(merged(vec![part(0..300), part(300..1900), part(1900..3000)]), whole, "{kind}");
+        assert_eq!(merged(vec![part(1900..3000), part(0..300), part(300..1900)]), whole, "{kind}");
+    }
 }
 
 #[test]

@@ -8,6 +8,9 @@
 //! Unlike a histogram with a fixed relative error ([`crate::sample`]) it tells values apart that are close together and far from
 //! zero, and its size is bounded whatever the values are.
 
+mod packed;
+
+use self::packed::Form;
 use crate::error::{Reason, StateError, Undefined};
 use crate::sample::Point;
 use crate::state::{Reader, Writer};
@@ -154,16 +157,19 @@ impl PrefixCounts {
 
     /// Returns the state as bytes, equal for equal multisets of values.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let (keys, counts): (Vec<u64>, Vec<u64>) = self.sorted(self.forgotten_bits).into_iter().unzip();
+        let (form, keys) =
+            if self.is_exact() { Form::shortest(keys) } else { (Form::Plain(self.forgotten_bits), keys) };
         let mut writer = Writer::new();
         writer.u64(self.cap as u64);
-        writer.u8(self.forgotten_bits as u8);
-        writer.u64(self.counts.len() as u64);
+        writer.u8(form.code());
+        writer.u64(keys.len() as u64);
         if self.n > 0 {
             writer.f64(self.min);
             writer.f64(self.max);
         }
         let mut next = 0;
-        for (key, count) in self.sorted(self.forgotten_bits) {
+        for (key, count) in keys.into_iter().zip(counts) {
             writer.varint(key - next);
             writer.varint(count);
             next = key.wrapping_add(1);
@@ -171,12 +177,24 @@ impl PrefixCounts {
         writer.finish()
     }
 
+    /// Forgets as few further bits as it takes for [`PrefixCounts::to_bytes`] to give no more than so many bytes.
+    ///
+    /// Fewer values never take more bytes, so that parts which were shrunk merge to what the whole is once it is shrunk.
+    pub fn shrink(&mut self, max_bytes: usize) {
+        while self.forgotten_bits < MOST_FORGOTTEN
+            && (self.counts.len() > self.limit() || self.to_bytes().len() > max_bytes)
+        {
+            self.forget(self.forgotten_bits + 1);
+        }
+    }
+
     /// Returns the accumulator that [`PrefixCounts::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let mut reader = Reader::new("counts of numbers", bytes)?;
         let cap = reader.u64()?;
         let mut res = Self::new(cap);
-        res.forgotten_bits = u32::from(reader.u8()?);
+        let form = Form::of_code(reader.u8()?).ok_or_else(|| reader.invalid("form"))?;
+        res.forgotten_bits = if let Form::Plain(bits) = form { bits } else { 0 };
         let len = reader.len(2)?;
         if cap < 2 || res.forgotten_bits > MOST_FORGOTTEN || len > res.limit() {
             return Err(reader.invalid("buckets"));
@@ -184,21 +202,21 @@ impl PrefixCounts {
         if len > 0 {
             (res.min, res.max) = (reader.f64()?, reader.f64()?);
         }
-        let greatest = u64::MAX >> res.forgotten_bits;
-        let (mut next, mut first, mut last) = (Some(0u64), None, 0);
+        let (mut next, mut first, mut last) = (Some(0u64), None, None);
         let mut sorted = Vec::with_capacity(len);
         for _ in 0..len {
             let step = reader.varint()?;
-            let key = next.and_then(|it| it.checked_add(step)).filter(|it| *it <= greatest);
+            let packed = next.and_then(|it| it.checked_add(step)).ok_or_else(|| reader.invalid("buckets"))?;
+            let key = form.key(packed).filter(|it| last.is_none_or(|last| last < *it));
             let key = key.ok_or_else(|| reader.invalid("buckets"))?;
             let count = reader.varint()?;
             res.n = res.n.checked_add(count).filter(|_| count > 0).ok_or_else(|| reader.invalid("counts"))?;
             sorted.push((key, count));
-            (next, last) = (key.checked_add(1), key);
+            (next, last) = (packed.checked_add(1), Some(key));
             first.get_or_insert(key);
         }
         res.counts = Counts { sorted, ..Counts::default() };
-        if let Some(first) = first {
+        if let (Some(first), Some(last)) = (first, last) {
             let is_end = |value: f64, key: u64| {
                 value.is_finite() && !is_negative_zero(value) && key_of(value) >> res.forgotten_bits == key
             };
@@ -373,6 +391,21 @@ mod tests {
     }
 
     #[test]
+    fn the_plain_form_of_former_versions_is_read() {
+        let mut plain = vec![1];
+        plain.extend(100u64.to_le_bytes());
+        plain.push(0);
+        plain.extend(2u64.to_le_bytes());
+        plain.extend([1.0f64, 2.0].map(f64::to_le_bytes).concat());
+        // The key of 1, and how far it is to that of 2, seven bits a byte.
+        plain.extend([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0xf8, 0xbf, 0x01, 3]);
+        plain.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x07, 4]);
+        let read = PrefixCounts::from_bytes(&plain).unwrap();
+        assert_eq!(read.points(), [(1.0, 3), (2.0, 4)]);
+        assert!(read.to_bytes().len() < plain.len());
+    }
+
+    #[test]
     fn values_far_from_zero_are_told_apart_beyond_the_cap() {
         let kelvin: Vec<f64> = (0..10_000).map(|it| 290.0 + f64::from(it) / 1000.0).collect();
         let counts = of(1000, &kelvin);
@@ -478,14 +511,34 @@ mod tests {
         }
 
         #[test]
+        fn shrunk_parts_merge_to_the_shrunk_whole(
+            values in prop::collection::vec(any_value(), 0..60), whole in any::<bool>(), room in 30usize..300, at in 0usize..60,
+        ) {
+            let values: Vec<f64> = values.iter().map(|it| if whole { (it % 1e6).round() } else { *it }).collect();
+            let at = at.min(values.len());
+            let shrunk = |mut it: PrefixCounts| {
+                it.shrink(room);
+                it
+            };
+            let whole = shrunk(of(50, &values));
+            prop_assert!(whole.to_bytes().len() <= room || whole.n_kept() <= 2, "{}", whole.to_bytes().len());
+            let (mut left, right) = (shrunk(of(50, &values[..at])), shrunk(of(50, &values[at..])));
+            left.merge(&right);
+            prop_assert_eq!(shrunk(left).to_bytes(), whole.to_bytes());
+        }
+
+        #[test]
         fn damaged_bytes_never_panic(
             values in prop::collection::vec(any_value(), 1..20), cap in 2u64..30, idx in any::<prop::sample::Index>(), byte: u8,
         ) {
             let mut bytes = of(cap, &values).to_bytes();
             let idx = idx.index(bytes.len());
             bytes[idx] = byte;
+            // A form that is not the shortest one is read as well, as those of former versions are.
             if let Ok(read) = PrefixCounts::from_bytes(&bytes) {
-                prop_assert_eq!(read.to_bytes(), bytes.clone());
+                let again = read.to_bytes();
+                prop_assert!(again.len() <= bytes.len());
+                prop_assert_eq!(PrefixCounts::from_bytes(&again).unwrap().to_bytes(), again);
             }
             prop_assert!(PrefixCounts::from_bytes(&bytes[..idx]).is_err());
         }

@@ -4,6 +4,11 @@ use crate::error::StateError;
 
 const VERSION: u8 = 1;
 
+/// Returns how many bytes [`Writer::varint`] writes.
+pub(crate) fn varint_len(value: u64) -> usize {
+    (64 - value.leading_zeros()).max(1).div_ceil(7) as usize
+}
+
 pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {

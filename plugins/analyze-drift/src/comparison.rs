@@ -232,10 +232,11 @@ fn compare_column(
         _ => Outcome::Mismatch("is only in the current rows".to_owned()),
     };
     let has_enough = left.alike.1.min(right.alike.1) >= config.min_rows && !matches!(outcome, Outcome::Mismatch(_));
-    // Of such columns only nulls were counted, and none of the other values that are unusable.
-    let is_uncounted =
-        |it: Option<Counted<'_, Column>>| it.is_some_and(|it| it.rows.is_mixed() || it.rows.is_outdated());
-    let is_counted = !is_uncounted(reference) && !is_uncounted(current);
+    let both = || reference.into_iter().chain(current).map(|it| it.rows);
+    let is_uncounted = |it: &Column| (it.is_mixed() && !it.is_ragged()) || it.is_outdated();
+    // Of lists of several lengths only nulls were counted, and none of those with an unusable element.
+    let has_others = |it: &Column| it.n_unusable() != it.nulls();
+    let is_counted = !both().any(is_uncounted) && !(both().any(Column::is_ragged) && both().any(has_others));
     let missing_p = if has_enough && is_counted { missing_p_value(&left, &right) } else { None };
     let unseen =
         reference.zip(current).and_then(|(reference, current)| match (reference.rows.body(), current.rows.body()) {

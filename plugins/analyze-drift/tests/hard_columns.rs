@@ -373,6 +373,12 @@ fn lists_of_any_length_are_compared_where_they_have_one() {
         report.gaps[0].why,
         "the current rows have lists of 6 and 8 numbers, and lists are compared that have one length; give all rows lists of one length, or columns with numbers about them"
     );
+    let with_holes = |every: usize| {
+        let rows = (0..400).map(|it| (it % every != 0).then(|| vec![Some(1.0); 6 + it % 2]));
+        x(Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows)))
+    };
+    let report = run(json!({ "predictions": false }), &with_holes(100), &with_holes(3));
+    assert_eq!(codes(&report), [("MW-D003", "x")]);
     let report = run(json!({ "predictions": false }), &lengths([8, 8]), &lengths([6, 6]));
     assert_eq!(codes(&report), [("MW-D004", "x")]);
     // However rows arrive.

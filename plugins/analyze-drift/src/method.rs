@@ -9,7 +9,8 @@ use serde::Deserialize;
 /// test of its own, since how large it is by chance would have to be found by dealing out rows that a profile does not keep, thousands of
 /// times for each column, and would tell less than `auto` does of the same values.
 /// A method of another tool gives that tool's number, right or wrong, and is judged by that tool's own rule alone; `thresholds`
-/// changes its threshold. Such a number needs every value, so that `budget` has to be at least the number of rows.
+/// changes its threshold. Missing values are compared beside it, by their own test, and a column is drifted by either: with
+/// `min_effect = { missing = 1.0 }` the tool's number alone decides, unless all values go missing. Such a number needs every value, so that `budget` has to be at least the number of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {

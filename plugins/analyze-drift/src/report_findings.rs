@@ -67,7 +67,11 @@ fn drifted_values(config: &Config, decision: &Decision, part: &Part) -> Finding 
                 Some(it) => number(number(finding, "effect_low", it.low), "effect_high", it.high),
                 None => finding,
             };
-            let finding = number(finding, "score", part.score.statistic);
+            // Fisher's exact test has no statistic.
+            let finding = match part.score.statistic {
+                it if it.is_nan() => finding,
+                it => number(finding, "score", it),
+            };
             number(finding, "p_value", decision.p_value.unwrap_or(f64::NAN))
                 .evidence("effect_name", part.score.effect.name)
                 .evidence("alpha", config.alpha())

@@ -558,6 +558,29 @@ fn other_tools_numbers_are_judged_by_their_own_rules() {
 }
 
 #[test]
+fn missing_values_are_beside_another_tools_number_and_can_be_left_out() {
+    let with_holes = |every: usize| {
+        let mut random = Random(7);
+        let values = (0..2000).map(|it| (it % every != 0).then(|| random.normal()));
+        x(Arc::new(Float64Array::from_iter(values)))
+    };
+    let drifted = |config: serde_json::Value| {
+        let report = run(config, &with_holes(1000), &with_holes(3));
+        of_column(&report, "drifted", "x").unwrap()
+    };
+    assert_eq!(drifted(json!({ "method": "evidently:auto" })), 1.0);
+    assert_eq!(drifted(json!({ "method": "evidently:auto", "min_effect": { "missing": 1.0 } })), 0.0);
+}
+
+#[test]
+fn a_test_without_a_statistic_has_no_score() {
+    let of = |n: usize| x(names((0..400).map(|it| if it < n { "a" } else { "b" })));
+    let report = |method: &str| run(json!({ "method": method }), &of(100), &of(300));
+    assert_eq!(finding(&report("fisher"), "MW-D001").evidence.get("score"), None);
+    assert!(finding(&report("z"), "MW-D001").evidence["score"].is_number());
+}
+
+#[test]
 fn a_budget_over_time_is_divided_among_the_runs() {
     let of = |seed: u64, shift: f64| x(normals(seed, 300, shift, 1.0));
     let budget = json!({ "rate": 0.05, "per": "week", "checks": 50_000 });

@@ -61,7 +61,8 @@ pub struct Limits {
     /// The greatest share of texts that are far longer or shorter than the others.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub strange_lengths: f64,
-    /// The greatest share of outliers of a numeric column, by its median and median absolute deviation; none unless it is given.
+    /// The greatest share of outliers of a numeric column, by its median and median absolute deviation; none unless it is given. The
+    /// identifier, whose values are meant to be new, is left out.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub outliers: Option<f64>,
     /// The greatest share of rows that are far from the others, by each method of `outlier_rows`; with a reference, the share there

@@ -465,7 +465,7 @@ impl Judged<'_> {
         let share = share_outside(fences);
         self.measure(report, "outlier_share", share, n);
         let limit = self.context.settings.config.limits.outliers;
-        if let Some(limit) = limit.filter(|it| share > *it) {
+        if let Some(limit) = limit.filter(|it| share > *it && !self.grows()) {
             let message = format!(
                 "{} of `{}` is outside of {:.4} to {:.4}, more than {}",
                 percent(share),

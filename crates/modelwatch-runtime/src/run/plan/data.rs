@@ -27,6 +27,9 @@ use crate::{
     whole_file::{self, replaceable},
 };
 
+/// Before the name of a type of columns.
+const TYPE: &str = "type:";
+
 /// Where the column of weights is named.
 const WEIGHT: &str = "/data/columns/weight";
 
@@ -552,7 +555,17 @@ fn check_profile(document: &Document, plan: &Plan<'_>, role: Role, problems: &mu
         let Some(needs) = rows_of(it, role).filter(|it| !it.profile && !it.optional) else { continue };
         let settings = it.settings;
         let message = format!("`{}` needs the rows of the reference, of which there is only a profile", settings.id);
-        let help = if needs.model(ModelRole::Candidate) == Need::Required {
+        let selection = it.found.as_ref().ok().and_then(|it| it.needs.selection.as_ref());
+        let mut selected = selection.into_iter().flat_map(|it| it.columns.iter().chain(&it.exclude));
+        let help = if let Some(named) = selected.find(|it| it.starts_with(TYPE)) {
+            problems.push(document.at(
+                &place_of(settings, named),
+                code::PROFILE,
+                format!("{message}: it does not know the types that `{named}` asks for"),
+                Some("name the columns, with `*` for any text, or name the rows in `[data.reference] path`"),
+            ));
+            continue;
+        } else if needs.model(ModelRole::Candidate) == Need::Required {
             "it runs the model on them; name the rows in `[data.reference] path`"
         } else {
             "name the rows in `[data.reference] path`"

@@ -35,7 +35,7 @@ use crate::{
 
 pub use contents::{ColumnContents, Distinct, ProfileContents, Quantity, describe};
 pub use modelwatch_profile::{Settings, file::Stored};
-pub use observed::{ObservedColumn, observe};
+pub use observed::{ObservedColumn, observe, observe_stored};
 pub use outputs::Outputs;
 
 /// The most bytes of a profile's file that are read into memory.
@@ -377,7 +377,7 @@ fn model_of(scheme: &str) -> Option<ModelRole> {
 }
 
 /// Returns whether the file is a profile by its first bytes, or was meant to be one by its name.
-fn is_profile(path: &Path) -> bool {
+pub fn is_profile(path: &Path) -> bool {
     let mut head = Vec::new();
     let begins = whole_file::open(path).and_then(|it| it.take(file::MAGIC.len() as u64).read_to_end(&mut head));
     begins.is_ok() && (head == file::MAGIC || path.extension().is_some_and(|it| it == "mwp"))

@@ -41,16 +41,40 @@ impl ObservedColumn {
 pub fn observe(schema: &Schema, stored: &Stored) -> Vec<ObservedColumn> {
     let column = |name: &String| stored.profile.columns().get(&(Group::Feature, name.clone()));
     let fields = schema.fields().iter().filter_map(|it| Some((it, column(it.name())?)));
-    fields.map(|(field, column)| observed(field.name(), field.data_type(), column)).collect()
+    fields.map(|(field, column)| observed(field.name(), type_of(field.data_type()), column)).collect()
 }
 
-fn observed(name: &str, data_type: &DataType, column: &Column) -> ObservedColumn {
+/// Returns what the columns of a stored profile are like, in the order of their names.
+///
+/// It does not tell texts from booleans and from numbers that were declared to be names where these are spelled alike: such columns have no type.
+pub fn observe_stored(stored: &Stored) -> Vec<ObservedColumn> {
+    let columns = stored.profile.columns().iter().filter(|it| it.0.0 == Group::Feature);
+    columns.map(|((_, name), column)| observed(name, profiled_type(column), column)).collect()
+}
+
+/// Returns what the values of a column of a profile are; none where it does not tell.
+fn profiled_type(column: &Column) -> Option<ColumnType> {
+    match column.body() {
+        Body::Numeric(_) if column.has_spans() => None,
+        Body::Numeric(it) if it.are_integers() => Some(ColumnType::Integer),
+        Body::Numeric(_) => Some(ColumnType::Number),
+        Body::Categorical(it) => {
+            let is_word = |it: &&str| it.parse::<f64>().is_err() && it.parse::<bool>().is_err();
+            it.counts().keys().any(|it| is_word(&it)).then_some(ColumnType::Text)
+        }
+        Body::Tensor(_) => Some(ColumnType::List),
+        Body::Empty if column.is_ragged() => Some(ColumnType::List),
+        Body::Empty => column.description().and_then(|it| it.times).map(|_| ColumnType::Time),
+    }
+}
+
+fn observed(name: &str, kind: Option<ColumnType>, column: &Column) -> ObservedColumn {
     let mut res = ObservedColumn::new(name, column.rows());
-    res.kind = type_of(data_type).filter(|_| column.nulls() < column.rows());
+    res.kind = kind.filter(|_| column.nulls() < column.rows());
     res.missing = column.nulls();
     match column.body() {
         // What is told of times of day and durations in seconds is in no unit of their values.
-        Body::Numeric(it) if !data_type.is_temporal() => {
+        Body::Numeric(it) if !column.has_spans() => {
             res.missing = column.nulls().max(it.n_nan());
             let is_exact = |it: &(f64, f64)| it.0.abs() < LARGEST && it.1.abs() < LARGEST;
             res.range = it.range().filter(is_exact);

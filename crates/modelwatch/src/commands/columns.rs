@@ -13,13 +13,14 @@ use modelwatch_config::{self as config, Data, Document, Pipeline, Probe, ProbeKi
 use modelwatch_runtime::{
     Event,
     data::Dataset,
-    profile::{self, ObservedColumn, ProfileError, Request, Settings, observe},
+    profile::{self, ObservedColumn, ProfileError, Request, Settings, is_profile, observe, observe_stored},
 };
 use serde_json::{Map, Value};
 
 use self::review::{Change, Uses, review};
 use super::{
     Code, Wrong, data_error,
+    profile::failed,
     run::{self, cancel_on_signals, write_file},
 };
 use crate::{cli, output, progress::Progress};
@@ -110,6 +111,9 @@ fn source(pipeline: &Pipeline, arguments: &cli::Columns) -> Result<Source, Wrong
 
 /// Returns what the columns of data are like; none where the work was interrupted.
 fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result<Option<Vec<ObservedColumn>>> {
+    if source.format.is_none() && is_profile(source.path()) {
+        return Ok(Some(observe_stored(&profile::open(source.path()).map_err(failed)?)));
+    }
     let dataset = Dataset::of(source).map_err(data_error)?;
     let has = |name: &String| dataset.schema().fields().iter().any(|it| it.name() == name);
     let declared = pipeline.data.iter().flat_map(|it| &it.columns.categorical).filter(|it| has(it));

@@ -112,7 +112,7 @@ fn open(file: &Path) -> anyhow::Result<Stored> {
 }
 
 /// Blames the arguments for what they name wrongly, and nobody for what is wrong with a file that is there.
-fn failed(error: ProfileError) -> anyhow::Error {
+pub(super) fn failed(error: ProfileError) -> anyhow::Error {
     match error {
         ProfileError::Data(e) => data_error(e),
         ProfileError::NoColumn { .. } | ProfileError::Inputs(_) | ProfileError::Exists { .. } => {

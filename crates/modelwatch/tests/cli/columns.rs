@@ -123,3 +123,36 @@ fn what_is_meant_has_to_be_clear() {
     check(PIPELINE, &["--data", "none.csv"], "none.csv");
     check(&PIPELINE.replace("uses", "use"), &[], "did you mean `uses`?");
 }
+
+#[test]
+fn a_stored_profile_answers_as_its_rows_do() {
+    let project = Project::new();
+    project.write("data.csv", &orders(&["north", "south"], 0));
+    project.write("pipeline.toml", PIPELINE);
+    let rows = call(&project, &[]);
+    let binary = Path::new(env!("CARGO_BIN_EXE_modelwatch"));
+    let made = project.call(binary, Path::new("none"), &["profile", "data.csv", "-o", "ref.mwp", "--quiet"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    project.write(
+        "pipeline.toml",
+        &PIPELINE.replace("[data.columns]", "[data.reference]\npath = \"ref.mwp\"\n\n[data.columns]"),
+    );
+    let sorted = |it: &Ended| {
+        let mut res = lines(it);
+        res[1..].sort();
+        res
+    };
+    let stored = call(&project, &[]);
+    assert_eq!((stored.code, sorted(&stored)), (1, sorted(&rows)), "{}", stored.err);
+    assert_eq!(call(&project, &["--yes"]).code, 0);
+    let again = call(&project, &[]);
+    assert_eq!((again.code, again.out.trim_end()), (0, "the rules of `quality` allow what is in `./ref.mwp`"));
+    fs::write(project.path().join("ref.mwp"), b"\x89MWP\r\n\x1a\n").unwrap();
+    let damaged = call(&project, &[]);
+    assert!(
+        damaged.code == 2 && damaged.err.contains("the profile `./ref.mwp` has 8 bytes"),
+        "{} {}",
+        damaged.code,
+        damaged.err
+    );
+}

@@ -486,6 +486,9 @@ fn difference(from: &Contents<'_>, a: usize, to: &Contents<'_>, b: usize) -> Res
 }
 
 fn add(sums: &mut ChangeSums, old: TensorRef<'_>, new: TensorRef<'_>) {
+    if let (Some(old), Some(new)) = (old.to_wide_iter(), new.to_wide_iter()) {
+        return old.zip(new).for_each(|(a, b)| sums.add_integers(a, b));
+    }
     let size = old.info.dtype.size();
     let bits = old.bytes.chunks_exact(size).zip(new.bytes.chunks_exact(size));
     for ((a, b), (old_bits, new_bits)) in old.to_f64_iter().zip(new.to_f64_iter()).zip(bits) {

@@ -34,10 +34,26 @@ pub struct Change {
 impl ChangeSums {
     /// Takes in one pair. Whether it differs is for the caller to say, who may know the bits.
     pub fn add(&mut self, old: f64, new: f64, is_changed: bool) {
+        // An unchanged infinity is no difference.
+        self.take(old, new, is_changed, if is_changed { new - old } else { 0.0 });
+    }
+
+    /// Takes in one pair of integers that `f64` may round; their difference is rounded once, so that it is 0 for equal ones alone.
+    ///
+    /// ```
+    /// # use modelwatch_stats::change::ChangeSums;
+    /// let mut sums = ChangeSums::default();
+    /// sums.add_integers(1 << 60, (1 << 60) + 1);
+    /// let change = sums.finish();
+    /// assert_eq!((change.changed, change.max_delta), (1, 1.0));
+    /// ```
+    pub fn add_integers(&mut self, old: i128, new: i128) {
+        self.take(old as f64, new as f64, old != new, new.saturating_sub(old) as f64);
+    }
+
+    fn take(&mut self, old: f64, new: f64, is_changed: bool, delta: f64) {
         self.n += 1;
         self.changed += u64::from(is_changed);
-        // An unchanged infinity is no difference.
-        let delta = if is_changed { new - old } else { 0.0 };
         self.delta += delta * delta;
         self.old += old * old;
         self.new += new * new;
@@ -104,6 +120,18 @@ mod tests {
         let it = change(&[(3.0, 4.0), (4.0, -3.0)]);
         assert_eq!((it.n, it.changed, it.old_l2, it.new_l2, it.cosine, it.max_delta), (2, 2, 5.0, 5.0, 0.0, 7.0));
         assert_eq!(it.relative(), 50f64.sqrt() / 5.0);
+    }
+
+    #[test]
+    fn integers_differ_by_what_lies_between_them() {
+        let mut sums = ChangeSums::default();
+        let pairs = [(1 << 60, (1 << 60) + 1), (i128::from(i64::MIN), i128::from(i64::MAX)), (7, 7)];
+        pairs.iter().for_each(|&(old, new)| sums.add_integers(old, new));
+        let it = sums.finish();
+        assert_eq!((it.n, it.changed, it.max_delta), (3, 2, 2f64.powi(64)));
+        let mut small = ChangeSums::default();
+        small.add_integers(i128::from(u64::MAX), i128::from(u64::MAX) - 3);
+        assert_eq!((small.finish().delta_l2, small.finish().max_delta), (3.0, 3.0));
     }
 
     #[test]

@@ -64,6 +64,16 @@ impl<'a> TensorRef<'a> {
         self.bytes.chunks_exact(self.info.dtype.size()).map(convert)
     }
 
+    /// Returns the values of 64-bit integers, some of which `f64` would round; `None` of any other type.
+    pub fn to_wide_iter(self) -> Option<impl Iterator<Item = i128> + 'a> {
+        let convert: fn(&[u8]) -> i128 = match self.info.dtype {
+            DType::I64 => |it| i128::from(i64::from_le_bytes(array(it))),
+            DType::U64 => |it| i128::from(u64::from_le_bytes(array(it))),
+            _ => return None,
+        };
+        Some(self.bytes.chunks_exact(self.info.dtype.size()).map(convert))
+    }
+
     /// Returns the values of [`Self::to_f64_iter`].
     pub fn values_f64(self) -> Vec<f64> {
         self.to_f64_iter().collect()
@@ -116,5 +126,16 @@ mod tests {
         assert_eq!(values(DType::U32, &[0xff; 4]), [4_294_967_295.0]);
         assert_eq!(values(DType::U64, &3_u64.to_le_bytes()), [3.0]);
         assert_eq!(values(DType::Bool, &[0, 1, 2]), [0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn wide_integers_are_not_rounded() {
+        let wide = |dtype, bytes: &[u8]| {
+            let info = TensorInfo { name: "it".to_owned(), dtype, shape: vec![] };
+            TensorRef { info: &info, bytes }.to_wide_iter().map(Iterator::collect::<Vec<_>>)
+        };
+        assert_eq!(wide(DType::I64, &(-(1_i64 << 60) - 1).to_le_bytes()), Some(vec![-(1 << 60) - 1]));
+        assert_eq!(wide(DType::U64, &[0xff; 8]), Some(vec![i128::from(u64::MAX)]));
+        assert_eq!(wide(DType::I32, &[0xff; 8]), None);
     }
 }

@@ -45,13 +45,17 @@ impl Change {
     /// Compares two tensors of one shape.
     pub(crate) fn between(host: &dyn Host, old: &TensorView<'_>, new: &TensorView<'_>) -> Result<Self> {
         let same_type = old.dtype == new.dtype;
+        let wide = decode::wide(old.dtype).filter(|_| same_type);
         let mut sums = ChangeSums::default();
         let mut first = Vec::new();
         decode::chunk_pairs(host, old, new, |start, old_values, new_values| {
             for (offset, (&before, &after)) in old_values.iter().zip(new_values).enumerate() {
                 let idx = start + offset;
                 let xor = if same_type { decode::bits(old, idx) ^ decode::bits(new, idx) } else { 0 };
-                sums.add(before, after, if same_type { xor != 0 } else { before != after });
+                match wide {
+                    Some(read) => sums.add_integers(read(decode::bits(old, idx)), read(decode::bits(new, idx))),
+                    None => sums.add(before, after, if same_type { xor != 0 } else { before != after }),
+                }
                 if xor != 0 && first.len() < KEPT_FLIPS {
                     let bit = (xor.count_ones() == 1).then(|| xor.trailing_zeros());
                     first.push(ElementChange { index: idx as u64, old: before, new: after, bit });

@@ -50,6 +50,15 @@ pub(crate) fn bits(tensor: &TensorView<'_>, idx: usize) -> u64 {
     u64::from_le_bytes(res)
 }
 
+/// Returns how an element of a type is read that `f64` may round, from what [`bits`] returns.
+pub(crate) fn wide(dtype: DType) -> Option<fn(u64) -> i128> {
+    match dtype {
+        DType::I64 => Some(|bits| i128::from(bits.cast_signed())),
+        DType::U64 => Some(i128::from),
+        _ => None,
+    }
+}
+
 fn decode(tensor: &TensorView<'_>, start: usize, out: &mut Vec<f64>) {
     let size = tensor.dtype.size();
     let end = (start + CHUNK).min(tensor.len());

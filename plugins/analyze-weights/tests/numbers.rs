@@ -66,6 +66,19 @@ fn integers_are_only_counted() {
 }
 
 #[test]
+fn wide_integers_that_differ_by_one_have_changed() {
+    let ids =
+        |dtype, it: i64| checkpoint([("ids", Tensor { dtype, shape: vec![1], bytes: it.to_le_bytes().to_vec() })]);
+    for dtype in [DType::I64, DType::U64] {
+        let mut models = [1 << 60, (1 << 60) + 1].map(|it| ids(dtype, it));
+        models.iter_mut().for_each(|it| drop(it.insert("w".into(), f32s(&[1], &[1.0]))));
+        let report = run(&models[0], &models[1]);
+        assert_eq!(metric(&report, "changed_tensors", None), Some(1.0), "{dtype}");
+        assert_eq!(metric(&report, "relative_change", None), Some(2f64.powi(-60)), "{dtype}");
+    }
+}
+
+#[test]
 fn nan_weights_make_the_change_undefined_but_not_the_rest() {
     let mut candidate = healthy();
     edit(&mut candidate, "fc1.kernel", |idx, old| if idx == 0 { f32::NAN } else { old });

@@ -7,6 +7,7 @@ mod configs;
 mod contract;
 mod data_files;
 mod determinism;
+mod diff;
 mod differential;
 mod errors;
 mod excerpts;

@@ -2,19 +2,26 @@
 
 use std::{
     fmt,
-    io::{Cursor, Read},
+    io::{self, Cursor, Read, Write},
     sync::{Arc, OnceLock},
 };
 
 use prost::bytes::Bytes;
 use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
-use crate::error::{Site, TensorError};
+use crate::{
+    error::{Site, TensorError},
+    mmap::map_nameless,
+};
 
 const MAX_ENTRIES: usize = 100_000;
 /// Deflate codes at most 258 bytes in two bits, so a greater ratio is a lie.
 pub(crate) const MAX_RATIO: u64 = 1032;
 const MAX_ENTRY: u64 = 16 << 30;
+/// What takes more is unpacked into a file, which the system keeps in as much memory as it has to spare.
+const IN_MEMORY: usize = 64 << 20;
+/// How much is unpacked into a file at a time.
+const PIECE: usize = 1 << 20;
 /// Beyond this, memory is only taken for bytes that are there.
 const FIRST_RESERVE: usize = 16 << 20;
 
@@ -104,8 +111,19 @@ pub(crate) fn stored_content(
     Ok(Some((bytes, Arc::new(checksum))))
 }
 
-/// Returns the content of an entry: a slice of the archive if it is stored, and otherwise unpacked.
+/// Returns the content of an entry: a slice of the archive if it is stored, and otherwise unpacked, into a temporary file where it
+/// takes much.
 pub(crate) fn content(site: Site<'_>, zip: &mut Zip, idx: usize, place: &str) -> Result<Content, TensorError> {
+    content_within(site, zip, idx, place, IN_MEMORY)
+}
+
+fn content_within(
+    site: Site<'_>,
+    zip: &mut Zip,
+    idx: usize,
+    place: &str,
+    in_memory: usize,
+) -> Result<Content, TensorError> {
     if let Some((bytes, checksum)) = stored_content(site, zip, idx, place)? {
         return Ok(Content { bytes, checksum: Some(checksum) });
     }
@@ -114,6 +132,9 @@ pub(crate) fn content(site: Site<'_>, zip: &mut Zip, idx: usize, place: &str) ->
     let size = entry.size();
     check_sizes(site, place, entry.compressed_size(), size)?;
     let want = usize::try_from(size).map_err(|error| damaged(&error))?;
+    if want > in_memory {
+        return Ok(Content { bytes: unpack_into_file(site, entry, want, place)?, checksum: None });
+    }
     let bytes = unpack(entry, want).map_err(|error| damaged(&error))?;
     if bytes.len() != want {
         return Err(site.corrupt(place, format!("unpacks to {} bytes instead of {want}", bytes.len())));
@@ -143,6 +164,31 @@ pub(crate) fn unpack(reader: impl Read, want: usize) -> std::io::Result<Vec<u8>>
     Ok(bytes)
 }
 
+/// Unpacks into a file that is gone with what is returned, and with that has the checksum verified.
+fn unpack_into_file(site: Site<'_>, mut from: impl Read, want: usize, place: &str) -> Result<Bytes, TensorError> {
+    let no_file = |error: io::Error| {
+        let folder = std::env::temp_dir();
+        let what = format!(
+            "{place} takes {want} bytes unpacked, in a temporary file in `{}`, which TMPDIR names: {error}",
+            folder.display()
+        );
+        TensorError::io(site.path)(io::Error::other(what))
+    };
+    let mut file = tempfile::tempfile().map_err(no_file)?;
+    let (mut piece, mut found) = (vec![0; PIECE], 0_usize);
+    loop {
+        let n = from.read(&mut piece).map_err(|error| site.corrupt(place, format!("cannot be unpacked: {error}")))?;
+        found = found.saturating_add(n);
+        if found > want || (n == 0 && found < want) {
+            return Err(site.corrupt(place, format!("unpacks to {found} bytes instead of {want}")));
+        }
+        if n == 0 {
+            return map_nameless(&file).map_err(no_file);
+        }
+        file.write_all(&piece[..n]).map_err(no_file)?;
+    }
+}
+
 impl Checksum {
     /// Holds the bytes against the checksum.
     pub(crate) fn verify(&self, site: Site<'_>, place: &str) -> Result<(), TensorError> {
@@ -159,5 +205,48 @@ impl Checksum {
 impl fmt::Debug for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checksum").field("expected", &self.expected).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use zip::{ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+    use crate::{format::Format, tree::Tree};
+
+    fn deflated(content: &[u8]) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        zip.start_file("it", options).unwrap();
+        zip.write_all(content).unwrap();
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn unpacked(archive: Vec<u8>, in_memory: usize) -> Result<Bytes, String> {
+        let site = Site { path: Path::new("m.keras"), format: Format::KerasZip, tree: Tree::Disk };
+        let mut zip = open(site, &archive.into()).map_err(|it| it.to_string())?;
+        content_within(site, &mut zip, 0, "entry `it`", in_memory).map(|it| it.bytes).map_err(|it| it.to_string())
+    }
+
+    #[test]
+    fn what_takes_much_is_unpacked_into_a_file_and_verified() {
+        let content: Vec<u8> = (0..3 * PIECE as u32 / 4).flat_map(|it| (it / 7).to_le_bytes()).collect();
+        let archive = deflated(&content);
+        for in_memory in [0, content.len() - 1, content.len()] {
+            assert!(unpacked(archive.clone(), in_memory).unwrap() == content, "{in_memory}");
+        }
+        // The checksum in the directory, and in the header before the entry.
+        let mut changed = archive.clone();
+        let checksum = crc32fast::hash(&content).to_le_bytes();
+        let places: Vec<_> = (0..archive.len() - 4).filter(|&at| archive[at..at + 4] == checksum).collect();
+        places.iter().for_each(|&at| changed[at] ^= 1);
+        assert_eq!(places.len(), 2);
+        for in_memory in [0, content.len()] {
+            let said = unpacked(changed.clone(), in_memory).unwrap_err();
+            assert!(said.contains("entry `it` cannot be unpacked"), "{in_memory}: {said}");
+        }
     }
 }

@@ -52,6 +52,15 @@ pub(crate) fn map_opened(path: &Path, file: &File) -> Result<Bytes, TensorError>
     Ok(Bytes::from_owner(Guarded { _guard: guard, bytes }))
 }
 
+/// Maps a file that has no name, so that nobody else can change it.
+pub(crate) fn map_nameless(file: &File) -> io::Result<Bytes> {
+    // An empty file cannot be mapped.
+    if file.metadata()?.len() == 0 {
+        return Ok(Bytes::new());
+    }
+    map_file(file).map(Bytes::from_owner)
+}
+
 /// Holds bytes of a file that [`map_external_data`](crate::map_external_data) mapped to be what the file had: what was read
 /// from them before is to be believed only then.
 ///

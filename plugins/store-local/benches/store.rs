@@ -94,9 +94,13 @@ fn ended() -> ExitCode {
 fn peers(place: &Place, mib: usize) {
     let python = env::var("MODELWATCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers.py");
-    let run = Command::new(&python).arg(script).arg(place.0.join("peers")).arg(mib.to_string()).status();
-    if !run.is_ok_and(|it| it.success()) {
-        println!("SKIPPED the peers (safetensors, TensorFlow, Orbax): `{python}` does not run");
+    let run = Command::new(&python).arg(&script).arg(place.0.join("peers")).arg(mib.to_string()).status();
+    let peers = "the peers (safetensors, TensorFlow, Orbax)";
+    match run {
+        Ok(it) if it.success() => {}
+        // What failed stands above, as Python says it.
+        Ok(it) => println!("FAILED in {peers}: `{python} {}` ended with {it}", script.display()),
+        Err(e) => println!("SKIPPED {peers}: `{python}` does not run: {e}"),
     }
 }
 

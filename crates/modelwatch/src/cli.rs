@@ -352,7 +352,7 @@ pub(crate) enum StoreCommand {
     },
     /// Show the whole history of a lineage or of one ref.
     Log {
-        /// The lineage, or a ref of it, as `digits@production`.
+        /// The lineage, or a ref of it, as `digits@production`; of `digits@latest` what was stored and removed.
         lineage: String,
     },
     /// Show what is in a checkpoint.

@@ -277,12 +277,16 @@ fn log(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
     };
     let lineage = lineage.as_str();
     let history = if of_ref.is_some() { whole_history(store, lineage) } else { history(store, lineage) }?;
-    if let Some(name) = of_ref.as_ref().filter(|name| !history.moves().iter().any(|it| it.name == **name)) {
+    // That one moves with what is stored and removed, and need not be set.
+    let is_latest = of_ref.as_ref().is_some_and(|it| it == LATEST);
+    let was_set = |name: &String| history.moves().iter().any(|it| it.name == *name);
+    if let Some(name) = of_ref.as_ref().filter(|name| !is_latest && !was_set(name)) {
         return Err(Wrong(format!("no ref `{name}` of `{lineage}` was ever set")).into());
     }
     let is_wanted = |event: &LogEvent| match (&of_ref, event) {
         (None, _) => true,
         (Some(wanted), LogEvent::SetRef { name, .. } | LogEvent::UnsetRef { name, .. }) => name == wanted,
+        (Some(_), LogEvent::Commit { .. } | LogEvent::Remove { .. }) => is_latest,
         (Some(_), _) => false,
     };
     let mut rows = table();
@@ -298,6 +302,11 @@ fn log(store: &dyn CheckpointStore, text: &str) -> anyhow::Result<Code> {
         }
     }
     output::print(&rows.to_string())?;
+    if is_latest {
+        let newest =
+            || format!("`{text}` is the newest checkpoint, so that what was stored and removed is its history");
+        output::note(&pinned(lineage, &history).unwrap_or_else(newest));
+    }
     Ok(Code::OK)
 }
 

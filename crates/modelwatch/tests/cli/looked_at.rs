@@ -310,6 +310,22 @@ fn a_ref_is_set_only_where_it_is_expected() {
 }
 
 #[test]
+fn the_history_of_latest_is_what_was_stored_and_removed() {
+    let project = Project::new();
+    let ids = ["a", "b"].map(|it| {
+        project.write("m.bin", it);
+        put(&project, "m.bin").0
+    });
+    assert_eq!(store(&project, &["set", "m@production", &ids[0]]).code, 0);
+    let log = store(&project, &["log", "m@latest"]);
+    assert_eq!((log.code, log.out.lines().count()), (0, 3), "{}{}", log.out, log.err);
+    assert!(log.out.matches("was stored").count() == 2 && !log.out.contains("production"), "{}", log.out);
+    assert!(log.err.contains("`m@latest` is the newest checkpoint"), "{}", log.err);
+    let never = store(&project, &["log", "m@never"]);
+    assert!(never.code == 2 && never.err.contains("no ref `never` of `m` was ever set"), "{}", never.err);
+}
+
+#[test]
 fn nothing_is_written_into_the_folders_of_a_store() {
     let project = Project::new();
     tensor(&project, "m.safetensors", "F32", "[1]", &1.0_f32.to_le_bytes());

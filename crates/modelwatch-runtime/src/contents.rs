@@ -17,7 +17,7 @@ use modelwatch_sdk::{
 use modelwatch_stats::change::ChangeSums;
 use modelwatch_tensors::{
     DType, Files, Lost, Skipped, TensorError, TensorFile, TensorInfo, TensorRef, TensorSource, WriteError,
-    list_tensors, write_npz, write_safetensors,
+    has_same_elements, list_tensors, write_npz, write_safetensors,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,12 +46,18 @@ pub enum ContentsError {
     /// Its weights file cannot be read.
     #[error("cannot read the tensors of the checkpoint: {0}")]
     Tensors(#[from] TensorError),
-    /// Tensors are of types that are not read, so that what is written would lack them.
+    /// Tensors are of types that the format does not have, so that what is written would lack them.
     #[error(
-        "the tensors cannot be written without loss: {}; without `--as` the files are written as they came",
-        .0.join(", ")
+        "the tensors cannot be written without loss, since {format} has no such types: {}; without `--as` the files are \
+         written as they came",
+        lost.join(", ")
     )]
-    Lossy(Vec<String>),
+    Lossy {
+        /// The format.
+        format: &'static str,
+        /// The tensors, and why each has no place there.
+        lost: Vec<String>,
+    },
     /// A tensor is of a type that a newer version knows.
     #[error("the tensor `{name}` is of the type `{dtype}`, which this version does not know; use a newer one")]
     UnknownType {
@@ -85,6 +91,23 @@ pub enum WrittenFormat {
     Npz,
 }
 
+impl WrittenFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Npz => "NPZ",
+        }
+    }
+
+    /// Returns whether the format has the type of a tensor that is not read.
+    fn has(self, tensor: &Skipped) -> bool {
+        match self {
+            Self::Safetensors => tensor.is_of_safetensors(),
+            Self::Npz => tensor.is_of_numpy(),
+        }
+    }
+}
+
 /// How a tensor differs between two checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TensorDifference {
@@ -111,12 +134,21 @@ pub enum Difference {
         /// Its type and shape.
         form: String,
     },
-    /// Its type or shape is another.
+    /// Its shape is another, and maybe its type.
     Reshaped {
         /// Type and shape before.
         from: String,
         /// Type and shape after.
         to: String,
+    },
+    /// Its elements are of another type; its shape is the same.
+    Retyped {
+        /// The type before.
+        from: String,
+        /// The type after.
+        to: String,
+        /// The shape.
+        shape: Vec<u64>,
     },
     /// Its bytes changed, and by how much nobody knows: its type is not read.
     Unread {
@@ -157,24 +189,39 @@ pub enum Difference {
     },
 }
 
-/// Returns what tensors a checkpoint has, sorted by name: those that were stored beside its files, or else those of its weights
+/// The tensors of a checkpoint, by what is known without reading their values.
+pub struct Listed {
+    /// Those that are read, sorted by name.
+    pub tensors: Vec<TensorInfo>,
+    /// Those whose types are not read, sorted by name.
+    pub unread: Vec<Skipped>,
+}
+
+/// Returns what tensors a checkpoint has: those that were stored beside its files, or else those of its weights
 /// file. Little of that is read, and nothing is written: what is damaged of the rest does not show. What is read is held
 /// against the digests of its chunks, not against those of whole files.
 ///
 /// # Errors
 /// When what is read does not verify or is damaged, or, as [`ContentsError::NoTensors`], when no file is of a format whose
 /// tensors are read.
-pub fn list(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Vec<TensorInfo>, ContentsError> {
+pub fn list(reader: &dyn CheckpointReader, host: &dyn Host) -> Result<Listed, ContentsError> {
     let beside = beside(reader)?;
     if !beside.is_empty() {
-        return Ok(beside);
+        return Ok(Listed { tensors: beside, unread: Vec::new() });
     }
     let names = reader.manifest().files.iter().map(|it| (it.name.clone(), it.size)).collect();
     let files = Stored { reader, host, names, failure: RefCell::default() };
     let found = list_tensors(&files);
     match files.failure.into_inner() {
         Some(e) => Err(CheckpointError::from(e).into()),
-        None => found.map_err(|e| if is_of_no_format(&e) { ContentsError::NoTensors(e.to_string()) } else { e.into() }),
+        None => match found {
+            Ok((tensors, mut unread)) => {
+                unread.retain(|it| it.lost != Lost::Nothing);
+                Ok(Listed { tensors, unread })
+            }
+            Err(e) if is_of_no_format(&e) => Err(ContentsError::NoTensors(e.to_string())),
+            Err(e) => Err(e.into()),
+        },
     }
 }
 
@@ -285,12 +332,13 @@ impl<'a> Contents<'a> {
     /// Writes all tensors into a new file.
     ///
     /// # Errors
-    /// When one of them is of a type that is not read, or that the format cannot hold without loss, or the file exists or
+    /// When one of them is of a type that the format cannot hold without loss, or that nobody knows, or the file exists or
     /// cannot be written.
     pub fn write(&self, format: WrittenFormat, path: &Path) -> Result<(), ContentsError> {
-        let unread: Vec<_> = self.unread().map(|it| format!("`{}` {}", it.name.escape_debug(), it.reason)).collect();
-        if !unread.is_empty() {
-            return Err(ContentsError::Lossy(unread));
+        let lost = self.unread().filter(|it| !format.has(it));
+        let lost: Vec<_> = lost.map(|it| format!("`{}` {}", it.name.escape_debug(), it.reason)).collect();
+        if !lost.is_empty() {
+            return Err(ContentsError::Lossy { format: format.name(), lost });
         }
         let io = |source| ContentsError::Io { path: path.to_owned(), source };
         let file = File::create_new(path).map_err(io)?;
@@ -331,6 +379,10 @@ impl TensorSource for Contents<'_> {
             take(it)?;
         }
         Ok(())
+    }
+
+    fn unread(&self) -> Vec<(&TensorFile, &Skipped)> {
+        self.file.iter().flat_map(|file| Contents::unread(self).map(move |it| (file, it))).collect()
     }
 }
 
@@ -388,11 +440,35 @@ enum Entry<'a> {
 }
 
 impl Entry<'_> {
-    fn form(&self, of: &Contents<'_>) -> String {
+    /// Returns type and shape, as far as they are known.
+    fn type_and_shape<'s>(&'s self, of: &'s Contents<'_>) -> Option<(&'s str, &'s [u64])> {
         match self {
-            Self::Read(idx) => form(of.info(*idx)),
-            Self::Unread(it) => it.reason.clone(),
+            Self::Read(idx) => Some((of.info(*idx).dtype.name(), &of.info(*idx).shape)),
+            Self::Unread(it) => it.element_type().zip(it.shape()),
         }
+    }
+
+    fn form(&self, of: &Contents<'_>) -> String {
+        match (self, self.type_and_shape(of)) {
+            (Self::Unread(it), None) => it.reason.clone(),
+            (_, found) => {
+                let (dtype, shape) = found.unwrap_or_default();
+                format!("{dtype} {shape:?}")
+            }
+        }
+    }
+}
+
+/// Returns how two tensors differ that are not of one type and shape.
+fn difference_of_forms(
+    (of_old, old): (&Contents<'_>, &Entry<'_>),
+    (of_new, new): (&Contents<'_>, &Entry<'_>),
+) -> Difference {
+    match (old.type_and_shape(of_old), new.type_and_shape(of_new)) {
+        (Some((from, shape)), Some((to, new_shape))) if from != to && shape == new_shape => {
+            Difference::Retyped { from: from.to_owned(), to: to.to_owned(), shape: shape.to_vec() }
+        }
+        _ => Difference::Reshaped { from: old.form(of_old), to: new.form(of_new) },
     }
 }
 
@@ -402,13 +478,25 @@ fn entries<'a>(of: &'a Contents<'_>) -> BTreeMap<String, Entry<'a>> {
     unread.chain(read).collect()
 }
 
-fn difference_of_unread(old: &Skipped, new: &Skipped) -> Difference {
-    let why = new.reason.clone();
-    match (old.stored(), new.stored()) {
-        (Some(old), Some(new)) if old == new => Difference::Same,
-        (Some(_), Some(_)) => Difference::Unread { why },
-        _ => Difference::NotCompared { why },
+/// Compares two tensors that are not read; nothing where they are not of one type and shape.
+fn difference_of_unread(
+    (from, old): (&Contents<'_>, &Skipped),
+    (to, new): (&Contents<'_>, &Skipped),
+) -> Result<Option<Difference>, ContentsError> {
+    let is_one_type = match (old.element_type(), new.element_type()) {
+        (Some(old), Some(new)) => old == new,
+        _ => old.reason == new.reason,
+    };
+    if !is_one_type || old.shape() != new.shape() {
+        return Ok(None);
     }
+    let (Some(of_old), Some(of_new)) = (&from.file, &to.file) else { return Ok(None) };
+    let why = new.reason.clone();
+    Ok(Some(match has_same_elements((of_old, old), (of_new, new))? {
+        Some(true) => Difference::Same,
+        Some(false) => Difference::Unread { why },
+        None => Difference::NotCompared { why },
+    }))
 }
 
 /// Returns a message with the files as they are called in the checkpoint, not where they were laid out.
@@ -435,9 +523,19 @@ pub fn compare(
             return Err(CheckpointError::from(host.cancelled()).into());
         }
         let what = match (old.get(name), new.get(name)) {
-            (Some(Entry::Read(a)), Some(Entry::Read(b))) => difference(from, *a, to, *b)?,
-            (Some(Entry::Unread(a)), Some(Entry::Unread(b))) if a.reason == b.reason => difference_of_unread(a, b),
-            (Some(a), Some(b)) => Difference::Reshaped { from: a.form(from), to: b.form(to) },
+            (Some(old @ Entry::Read(a)), Some(new @ Entry::Read(b))) => {
+                let (before, after) = (from.info(*a), to.info(*b));
+                if (before.dtype, &before.shape) == (after.dtype, &after.shape) {
+                    difference(from, *a, to, *b)?
+                } else {
+                    difference_of_forms((from, old), (to, new))
+                }
+            }
+            (Some(old @ Entry::Unread(a)), Some(new @ Entry::Unread(b))) => {
+                let found = difference_of_unread((from, a), (to, b))?;
+                found.unwrap_or_else(|| difference_of_forms((from, old), (to, new)))
+            }
+            (Some(old), Some(new)) => difference_of_forms((from, old), (to, new)),
             (Some(it), None) => Difference::Removed { form: it.form(from) },
             (None, Some(it)) => Difference::Added { form: it.form(to) },
             (None, None) => continue,
@@ -449,11 +547,9 @@ pub fn compare(
     Ok(res)
 }
 
+/// Compares two tensors of one type and shape.
 fn difference(from: &Contents<'_>, a: usize, to: &Contents<'_>, b: usize) -> Result<Difference, ContentsError> {
     let (before, after) = (from.info(a), to.info(b));
-    if (before.dtype, &before.shape) != (after.dtype, &after.shape) {
-        return Ok(Difference::Reshaped { from: form(before), to: form(after) });
-    }
     if let (Some(old), Some(new)) = (from.stored(a), to.stored(b))
         && old.digest == new.digest
     {
@@ -494,8 +590,4 @@ fn add(sums: &mut ChangeSums, old: TensorRef<'_>, new: TensorRef<'_>) {
     for ((a, b), (old_bits, new_bits)) in old.to_f64_iter().zip(new.to_f64_iter()).zip(bits) {
         sums.add(a, b, old_bits != new_bits);
     }
-}
-
-fn form(info: &TensorInfo) -> String {
-    format!("{} {:?}", info.dtype, info.shape)
 }

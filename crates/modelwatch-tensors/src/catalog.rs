@@ -14,6 +14,7 @@ use crate::{
     metadata::Metadata,
     npy::NpyLayout,
     npz,
+    opaque::{Opaque, Run},
     strided::Strides,
     tensor::TensorInfo,
     tensorflow::{self, crc32c},
@@ -28,8 +29,8 @@ pub struct Skipped {
     pub reason: String,
     /// What whoever reads the tensors alone goes without.
     pub lost: Lost,
-    /// Shape and elements as they are stored, where those are one run of bytes.
-    stored: Option<(Vec<u64>, Bytes)>,
+    /// The elements as they are stored, where those are one run of bytes, or one that is packed.
+    opaque: Option<Opaque>,
 }
 
 /// What is lost where something in a file is not read.
@@ -44,10 +45,39 @@ pub enum Lost {
 }
 
 impl Skipped {
-    /// Returns shape and elements as they are stored, where those are one run of bytes. Of what is skipped for the same
-    /// reason, the same shape and bytes are the same elements.
+    /// Returns the name of the element type, where it is known; the elements of two tensors of one such name are compared by
+    /// [`has_same_elements`](crate::has_same_elements).
+    pub fn element_type(&self) -> Option<&str> {
+        self.opaque.as_ref()?.element.as_ref().map(|it| &*it.name)
+    }
+
+    /// Returns the shape, where the elements are one run of bytes, or one that is packed.
+    pub fn shape(&self) -> Option<&[u64]> {
+        self.opaque.as_ref().map(|it| &*it.shape)
+    }
+
+    /// Returns shape and elements as they are stored, where those are one run of bytes that is not packed. Of what is skipped for
+    /// the same reason, the same shape and bytes are the same elements.
     pub fn stored(&self) -> Option<(&[u64], &[u8])> {
-        self.stored.as_ref().map(|(shape, bytes)| (shape.as_slice(), bytes.as_ref()))
+        let opaque = self.opaque.as_ref()?;
+        match &opaque.run {
+            Run::Here(bytes) => Some((&opaque.shape, bytes)),
+            Run::Zipped { .. } => None,
+        }
+    }
+
+    /// Returns whether safetensors have the type, so that [`write_safetensors`](crate::write_safetensors) keeps the elements.
+    pub fn is_of_safetensors(&self) -> bool {
+        self.opaque.as_ref().and_then(|it| it.element.as_ref()?.safetensors()).is_some()
+    }
+
+    /// Returns whether NumPy has the type, so that [`write_npz`](crate::write_npz) keeps the elements.
+    pub fn is_of_numpy(&self) -> bool {
+        self.opaque.as_ref().and_then(|it| it.element.as_ref()?.numpy()).is_some()
+    }
+
+    pub(crate) fn opaque(&self) -> Option<&Opaque> {
+        self.opaque.as_ref()
     }
 }
 
@@ -115,12 +145,12 @@ impl Catalog {
     }
 
     pub(crate) fn skip(&mut self, name: impl Into<String>, lost: Lost, reason: impl Into<String>) {
-        self.skipped.push(Skipped { name: name.into(), reason: reason.into(), lost, stored: None });
+        self.skipped.push(Skipped { name: name.into(), reason: reason.into(), lost, opaque: None });
     }
 
-    /// As [`Self::skip`], of something whose elements are these bytes.
-    pub(crate) fn skip_stored(&mut self, name: String, lost: Lost, reason: String, stored: (Vec<u64>, Bytes)) {
-        self.skipped.push(Skipped { name, reason, lost, stored: Some(stored) });
+    /// As [`Self::skip`], of something whose elements are these.
+    pub(crate) fn skip_stored(&mut self, name: String, lost: Lost, reason: String, opaque: Opaque) {
+        self.skipped.push(Skipped { name, reason, lost, opaque: Some(opaque) });
     }
 
     /// Adds what the file says of itself; of two notes with one key the first is kept.

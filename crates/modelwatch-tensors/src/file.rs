@@ -188,6 +188,20 @@ impl TensorFile {
         }
     }
 
+    /// Hands out the elements of one of [`Self::skipped`] as they are stored, in pieces, of which the last may fail.
+    pub(crate) fn unread_pieces<E: From<TensorError>>(
+        &self,
+        of: &Skipped,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(opaque) = of.opaque() else { return Ok(()) };
+        let site = Site { path: &self.path, format: self.format, tree: Tree::Disk };
+        let res = opaque.each_piece(site, &of.name, take);
+        let is_sound = if res.is_ok() { uncut } else { whole };
+        is_sound(&self.bytes)?;
+        res
+    }
+
     pub(crate) fn read(&self, idx: usize) -> Result<Tensor<'_>, TensorError> {
         let info = &self.listing.infos[idx];
         let site = Site { path: &self.path, format: self.format, tree: Tree::Disk };

@@ -42,6 +42,7 @@ mod code;
 pub mod heap;
 mod metadata;
 mod mmap;
+mod opaque;
 mod sibling;
 mod strided;
 mod tree;
@@ -69,6 +70,7 @@ pub use crate::{
     mmap::whole,
     npy::read_npy_header,
     onnx::{Dimension, OnnxModel, OnnxValue},
+    opaque::has_same_elements,
     outline::list_tensors,
     pytorch::Pickled,
     sibling::map_external_data,

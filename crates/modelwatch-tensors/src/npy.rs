@@ -14,6 +14,7 @@ use crate::{
     catalog::{Catalog, Data, Lost, checked_len, length_mismatch, tensor},
     dtype::DType,
     error::{Site, TensorError},
+    opaque::{Element, Opaque},
     strided::Strides,
     tensor::TensorInfo,
 };
@@ -38,7 +39,7 @@ pub(crate) struct NpyLayout {
 #[derive(Debug)]
 pub(crate) enum NpyKind {
     Tensor { info: TensorInfo, layout: NpyLayout },
-    NotNumeric { lost: Lost, reason: String, data_start: usize, shape: Vec<u64> },
+    NotNumeric { lost: Lost, reason: String, data_start: usize, shape: Vec<u64>, element: Option<Element> },
 }
 
 /// Lists the one tensor of an NPY file under the file's name.
@@ -46,8 +47,9 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
     let name = site.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut catalog = Catalog::default();
     match parse_header(site, &name, bytes)? {
-        NpyKind::NotNumeric { lost, reason, data_start, shape } => {
-            catalog.skip_stored(name, lost, reason, (shape, bytes.slice(data_start..)));
+        NpyKind::NotNumeric { lost, reason, data_start, shape, element } => {
+            let elements = bytes.slice(data_start.min(bytes.len())..);
+            catalog.skip_stored(name, lost, reason, Opaque::new(element, shape, elements));
         }
         NpyKind::Tensor { info, layout } => {
             let want = checked_len(site, &info)?;
@@ -67,12 +69,22 @@ pub(crate) fn parse_header(site: Site<'_>, name: &str, bytes: &[u8]) -> Result<N
     let header = NpyHeader::from_reader(&bytes[..data_start]).map_err(|error| {
         site.corrupt(tensor(name), format!("has a bad NPY header: {}", one_line(&error.to_string())))
     })?;
-    let not_numeric = |lost, what: &str| {
-        let reason = format!("holds {what}, not numbers of a known type");
-        Ok(NpyKind::NotNumeric { lost, reason, data_start, shape: header.shape().to_vec() })
+    let is_column_major = header.order() == Order::Fortran && header.shape().len() > 1;
+    let not_numeric = |lost, what: &str, element: Option<Element>| {
+        let order = if is_column_major { " in column-major order" } else { "" };
+        let reason = format!("holds {what}{order}, not numbers of a known type");
+        let element = element.filter(|_| !is_column_major);
+        Ok(NpyKind::NotNumeric { lost, reason, data_start, shape: header.shape().to_vec(), element })
     };
     let NumpyType::Plain(type_str) = header.dtype() else {
-        return not_numeric(Lost::Numbers, "records");
+        return not_numeric(Lost::Numbers, "records", None);
+    };
+    let other = |lost| {
+        let text = type_str.to_string();
+        // Of texts, a size is that of a character of four bytes.
+        let width = if type_str.type_char() == TypeChar::UnicodeStr { 4 } else { 1 };
+        let element = Element::of_numpy(&text, type_str.size_field().saturating_mul(width));
+        not_numeric(lost, &format!("`{text}`"), Some(element))
     };
     let dtype = match (type_str.type_char(), type_str.size_field()) {
         (TypeChar::Bool, 1) => DType::Bool,
@@ -87,17 +99,15 @@ pub(crate) fn parse_header(site: Site<'_>, name: &str, bytes: &[u8]) -> Result<N
         (TypeChar::Float, 2) => DType::F16,
         (TypeChar::Float, 4) => DType::F32,
         (TypeChar::Float, 8) => DType::F64,
-        (TypeChar::Object, _) => return not_numeric(Lost::Numbers, "pickled objects, which are never executed"),
-        (TypeChar::ByteStr | TypeChar::UnicodeStr | TypeChar::TimeDelta | TypeChar::DateTime, _) => {
-            return not_numeric(Lost::Finite, &format!("`{type_str}`"));
+        (TypeChar::Object, _) => {
+            return not_numeric(Lost::Numbers, "pickled objects, which are never executed", None);
         }
-        _ => return not_numeric(Lost::Numbers, &format!("`{type_str}`")),
+        (TypeChar::ByteStr | TypeChar::UnicodeStr | TypeChar::TimeDelta | TypeChar::DateTime, _) => {
+            return other(Lost::Finite);
+        }
+        _ => return other(Lost::Numbers),
     };
-    let layout = NpyLayout {
-        data_start,
-        is_big_endian: type_str.endianness() == Endianness::Big,
-        is_column_major: header.order() == Order::Fortran && header.shape().len() > 1,
-    };
+    let layout = NpyLayout { data_start, is_big_endian: type_str.endianness() == Endianness::Big, is_column_major };
     let info = TensorInfo { name: name.to_owned(), dtype, shape: header.shape().to_vec() };
     Ok(NpyKind::Tensor { info, layout })
 }

@@ -3,6 +3,7 @@
 mod model;
 mod proto;
 mod tensors;
+mod unread;
 
 pub use model::{Dimension, OnnxModel, OnnxValue};
 pub(crate) use tensors::read;

@@ -15,6 +15,7 @@ use prost::bytes::Bytes;
 use zip::ZipArchive;
 
 use crate::{
+    catalog::Skipped,
     error::TensorError,
     file::TensorFile,
     tensor::TensorInfo,
@@ -28,14 +29,15 @@ const SMALL: u64 = 1 << 20;
 /// What says what an archive holds, however large it is.
 const SAYING: [&str; 3] = [".pkl", ".json", ".h5"];
 
-/// Returns what tensors files have, sorted by name: those of the file that [`find_weights`](crate::find_weights) finds in
+/// Returns what tensors files have, sorted by name, and what is not read of them: those of the file that [`find_weights`](crate::find_weights) finds in
 /// their folder. Their values are not read, so that damage to these is not seen.
 ///
 /// # Errors
 ///
 /// Fails as [`TensorFile::open`] does, and where a file cannot be read.
-pub fn list_tensors(files: &dyn Files) -> Result<Vec<TensorInfo>, TensorError> {
-    Ok(TensorFile::open_in(Tree::Outlined(files), Path::new(""))?.infos().to_vec())
+pub fn list_tensors(files: &dyn Files) -> Result<(Vec<TensorInfo>, Vec<Skipped>), TensorError> {
+    let file = TensorFile::open_in(Tree::Outlined(files), Path::new(""))?;
+    Ok((file.infos().to_vec(), file.skipped().to_vec()))
 }
 
 /// Memory for one file.

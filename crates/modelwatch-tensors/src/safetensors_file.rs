@@ -10,6 +10,7 @@ use crate::{
     catalog::{Catalog, Lost, tensor},
     dtype::DType,
     error::{Site, TensorError},
+    opaque::{Element, Opaque},
     tensor::TensorInfo,
 };
 
@@ -38,7 +39,8 @@ pub(crate) fn read(site: Site<'_>, bytes: &Bytes) -> Result<Catalog, TensorError
                 _ => Lost::Numbers,
             };
             let reason = format!("has element type {:?}, which is not supported", found.dtype);
-            catalog.skip_stored(name, lost, reason, (shape, bytes.slice(start..end)));
+            let element = Some(Element::of_safetensors(found.dtype));
+            catalog.skip_stored(name, lost, reason, Opaque::new(element, shape, bytes.slice(start..end)));
             continue;
         };
         catalog.add_exact(site, TensorInfo { name, dtype, shape }, bytes.slice(start..end))?;

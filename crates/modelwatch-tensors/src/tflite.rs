@@ -14,6 +14,7 @@ use crate::{
     catalog::{Catalog, Lost, tensor, unsigned_shape},
     dtype::DType,
     error::{Site, TensorError},
+    opaque::Opaque,
     tensor::TensorInfo,
 };
 
@@ -85,7 +86,7 @@ fn add(site: Site<'_>, name: String, found: Table<'_>, data: Bytes, catalog: &mu
             catalog.skip(name, lost, reason);
         } else {
             let shape = unsigned_shape(site, &name, &dims)?;
-            catalog.skip_stored(name, lost, reason, (shape, data));
+            catalog.skip_stored(name, lost, reason, Opaque::new(None, shape, data));
         }
         return Ok(());
     };

@@ -6,7 +6,7 @@
 mod npz;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, Write},
 };
 
@@ -16,9 +16,11 @@ use serde_json::{Map, Value, json};
 pub use self::npz::NpzWriter;
 use crate::{
     archive::leads_out,
+    catalog::{Lost, Skipped},
     dtype::{DType, extent},
     error::TensorError,
     file::TensorFile,
+    opaque::Opaque,
     tensor::{TensorInfo, TensorRef},
 };
 
@@ -41,6 +43,24 @@ pub trait TensorSource {
     ///
     /// Fails if the tensor cannot be read, and if `take` does.
     fn each_piece(&self, idx: usize, take: &mut dyn FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError>;
+
+    /// Returns the tensors of types that are not read, which are written as they are stored, with the file that they are in.
+    fn unread(&self) -> Vec<(&TensorFile, &Skipped)> {
+        Vec::new()
+    }
+}
+
+/// A tensor that is to be written.
+struct Entry<'a> {
+    name: &'a str,
+    shape: &'a [u64],
+    of: Of<'a>,
+}
+
+/// Where its elements come from.
+enum Of<'a> {
+    Read(usize, DType),
+    Unread(&'a TensorFile, &'a Skipped),
 }
 
 /// Why tensors were not written.
@@ -48,14 +68,14 @@ pub trait TensorSource {
 #[non_exhaustive]
 pub enum WriteError {
     /// The format has no such element type.
-    #[error("cannot write tensor `{name}` as {format}: it has no {dtype}; write safetensors")]
+    #[error("cannot write tensor `{name}` as {format}: it has no {dtype}; {}", remedy(format))]
     ElementType {
         /// The tensor.
         name: String,
         /// The format.
         format: &'static str,
         /// The element type.
-        dtype: DType,
+        dtype: String,
     },
     /// The name cannot be used.
     #[error("cannot write tensor `{name}`: its name {problem}; rename it")]
@@ -103,21 +123,20 @@ pub fn write_safetensors(
 ) -> Result<(), WriteError> {
     let mut order = by_name(tensors)?;
     // The widest first, so that every tensor is aligned to its element.
-    order.sort_by_key(|&idx| std::cmp::Reverse(tensors.info(idx).dtype.size()));
+    order.sort_by_key(|it| std::cmp::Reverse(it.width()));
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert(METADATA.to_owned(), json!(metadata));
     }
     let mut start = 0_usize;
-    for &idx in &order {
-        let info = tensors.info(idx);
-        if info.name == METADATA {
-            return Err(WriteError::Name { name: info.name.clone(), problem: "is that of the metadata" });
+    for it in &order {
+        if it.name == METADATA {
+            return Err(WriteError::Name { name: it.name.to_owned(), problem: "is that of the metadata" });
         }
-        let end = extent(info.dtype, &info.shape).and_then(|(_, n_bytes)| start.checked_add(n_bytes));
-        let end = end.ok_or_else(|| WriteError::Length { name: info.name.clone(), found: 0 })?;
-        let entry = json!({"dtype": safetensors_type(info.dtype), "shape": info.shape, "data_offsets": [start, end]});
-        header.insert(info.name.clone(), entry);
+        let dtype = it.safetensors_type().ok_or_else(|| it.has_no_place("safetensors"))?;
+        let end =
+            it.n_bytes().and_then(|n_bytes| start.checked_add(n_bytes)).ok_or_else(|| it.wrong_length(it.found()))?;
+        header.insert(it.name.to_owned(), json!({"dtype": dtype, "shape": it.shape, "data_offsets": [start, end]}));
         start = end;
     }
     let mut text = Value::Object(header).to_string().into_bytes();
@@ -127,8 +146,8 @@ pub fn write_safetensors(
     }
     to.write_all(&(text.len() as u64).to_le_bytes())?;
     to.write_all(&text)?;
-    for idx in order {
-        write_elements(to, tensors, idx)?;
+    for it in &order {
+        it.write_elements(to, tensors)?;
     }
     to.flush()?;
     Ok(())
@@ -142,25 +161,24 @@ pub fn write_safetensors(
 /// if a tensor cannot be read, or if the writer fails.
 pub fn write_npz(to: &mut dyn Write, tensors: &dyn TensorSource) -> Result<(), WriteError> {
     let order = by_name(tensors)?;
-    for &idx in &order {
-        let info = tensors.info(idx);
-        if numpy_type(info.dtype).is_none() {
-            return Err(WriteError::ElementType { name: info.name.clone(), format: "NPZ", dtype: info.dtype });
+    for it in &order {
+        if it.numpy_type().is_none() {
+            return Err(it.has_no_place("NPZ"));
         }
-        if info.name.contains('\0') || info.name.len() > 60_000 {
-            return Err(WriteError::Name { name: info.name.clone(), problem: "cannot be that of an archive's entry" });
+        if it.name.contains('\0') || it.name.len() > 60_000 {
+            let name = it.name.to_owned();
+            return Err(WriteError::Name { name, problem: "cannot be that of an archive's entry" });
         }
-        if leads_out(&format!("{}.npy", info.name)) {
-            let name = info.name.escape_debug().to_string();
+        if leads_out(&format!("{}.npy", it.name)) {
+            let name = it.name.escape_debug().to_string();
             return Err(WriteError::Name { name, problem: "leads out of the folder that an archive is unpacked in" });
         }
     }
     let mut archive = NpzWriter::new(to);
-    for idx in order {
-        let info = tensors.info(idx);
-        let descr = numpy_type(info.dtype).unwrap_or_default();
-        let n_bytes = extent(info.dtype, &info.shape).map_or(0, |it| it.1) as u64;
-        archive.array(&info.name, descr, &info.shape, n_bytes, |to| write_elements(to, tensors, idx))?;
+    for it in &order {
+        let n_bytes = it.n_bytes().ok_or_else(|| it.wrong_length(it.found()))? as u64;
+        let descr = it.numpy_type().unwrap_or_default();
+        archive.array(it.name, descr, it.shape, n_bytes, |to| it.write_elements(to, tensors))?;
     }
     archive.finish()?;
     Ok(())
@@ -178,6 +196,10 @@ impl TensorSource for TensorFile {
     fn each_piece(&self, idx: usize, take: &mut dyn FnMut(&[u8]) -> Result<(), WriteError>) -> Result<(), WriteError> {
         self.pieces_of(idx, take, true)
     }
+
+    fn unread(&self) -> Vec<(&TensorFile, &Skipped)> {
+        self.skipped().iter().filter(|it| it.lost != Lost::Nothing).map(|it| (self, it)).collect()
+    }
 }
 
 impl TensorSource for Vec<TensorRef<'_>> {
@@ -194,36 +216,103 @@ impl TensorSource for Vec<TensorRef<'_>> {
     }
 }
 
-fn by_name(tensors: &dyn TensorSource) -> Result<Vec<usize>, WriteError> {
-    let mut names = BTreeSet::new();
-    for idx in 0..tensors.n_tensors() {
-        let name = tensors.info(idx).name.as_str();
-        if !names.insert((name, idx)) || names.range((name, 0)..(name, idx)).next().is_some() {
-            return Err(WriteError::Name { name: name.to_owned(), problem: "is there twice" });
-        }
+fn by_name(tensors: &dyn TensorSource) -> Result<Vec<Entry<'_>>, WriteError> {
+    let read = (0..tensors.n_tensors()).map(|idx| {
+        let info = tensors.info(idx);
+        Entry { name: &info.name, shape: &info.shape, of: Of::Read(idx, info.dtype) }
+    });
+    let unread = tensors.unread().into_iter().map(|(file, it)| {
+        let shape = it.shape().unwrap_or_default();
+        Entry { name: &it.name, shape, of: Of::Unread(file, it) }
+    });
+    let mut res: Vec<_> = read.chain(unread).collect();
+    res.sort_by_key(|it| it.name);
+    match res.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        Some(pair) => Err(WriteError::Name { name: pair[0].name.to_owned(), problem: "is there twice" }),
+        None => Ok(res),
     }
-    Ok(names.into_iter().map(|(_, idx)| idx).collect())
 }
 
-/// Writes the elements of a tensor, as many bytes as its shape says.
-fn write_elements(to: &mut dyn Write, tensors: &dyn TensorSource, idx: usize) -> Result<(), WriteError> {
-    let info = tensors.info(idx);
-    let wanted = extent(info.dtype, &info.shape).map(|(_, n_bytes)| n_bytes);
-    let length = |found| WriteError::Length { name: info.name.clone(), found };
-    let mut n = 0;
-    tensors.each_piece(idx, &mut |piece| {
-        n += piece.len();
-        if wanted.is_none_or(|it| n > it) {
-            return Err(length(n));
+impl<'a> Entry<'a> {
+    fn safetensors_type(&self) -> Option<Dtype> {
+        match &self.of {
+            Of::Read(_, dtype) => Some(safetensors_type(*dtype)),
+            Of::Unread(_, it) => it.opaque()?.element.as_ref()?.safetensors(),
         }
-        // Other readers take a byte that is neither for damage.
-        if info.dtype == DType::Bool && piece.iter().any(|&it| it > 1) {
-            let bytes: Vec<u8> = piece.iter().map(|&it| u8::from(it != 0)).collect();
-            return Ok(to.write_all(&bytes)?);
+    }
+
+    fn numpy_type(&self) -> Option<&'a str> {
+        match &self.of {
+            Of::Read(_, dtype) => numpy_type(*dtype),
+            Of::Unread(_, it) => it.opaque()?.element.as_ref()?.numpy(),
         }
-        Ok(to.write_all(piece)?)
-    })?;
-    if wanted == Some(n) { Ok(()) } else { Err(length(n)) }
+    }
+
+    /// Returns the bytes that an element takes, as far as its alignment is concerned.
+    fn width(&self) -> usize {
+        match &self.of {
+            Of::Read(_, dtype) => dtype.size(),
+            Of::Unread(_, it) => {
+                let bits = it.opaque().and_then(|it| it.element.as_ref()?.bits);
+                bits.map_or(0, |it| it / 8)
+            }
+        }
+    }
+
+    /// Returns the bytes that its type and shape ask for; nothing of what is not read where it has others.
+    fn n_bytes(&self) -> Option<usize> {
+        match &self.of {
+            Of::Read(_, dtype) => extent(*dtype, self.shape).map(|it| it.1),
+            Of::Unread(_, it) => it.opaque()?.checked_len(),
+        }
+    }
+
+    /// Returns how many bytes of what is not read are there.
+    fn found(&self) -> usize {
+        match &self.of {
+            Of::Read(..) => 0,
+            Of::Unread(_, it) => it.opaque().map_or(0, Opaque::len),
+        }
+    }
+
+    fn wrong_length(&self, found: usize) -> WriteError {
+        WriteError::Length { name: self.name.to_owned(), found }
+    }
+
+    fn has_no_place(&self, format: &'static str) -> WriteError {
+        let dtype = match &self.of {
+            Of::Read(_, dtype) => dtype.to_string(),
+            Of::Unread(_, it) => it.element_type().unwrap_or("such type").to_owned(),
+        };
+        WriteError::ElementType { name: self.name.to_owned(), format, dtype }
+    }
+
+    /// Writes the elements, as many bytes as the shape says.
+    fn write_elements(&self, to: &mut dyn Write, tensors: &dyn TensorSource) -> Result<(), WriteError> {
+        let wanted = self.n_bytes();
+        let mut n = 0;
+        let mut take = |piece: &[u8]| {
+            n += piece.len();
+            if wanted.is_none_or(|it| n > it) {
+                return Err(self.wrong_length(n));
+            }
+            // Other readers take a byte that is neither for damage.
+            if matches!(self.of, Of::Read(_, DType::Bool)) && piece.iter().any(|&it| it > 1) {
+                let bytes: Vec<u8> = piece.iter().map(|&it| u8::from(it != 0)).collect();
+                return Ok(to.write_all(&bytes)?);
+            }
+            Ok(to.write_all(piece)?)
+        };
+        match &self.of {
+            Of::Read(idx, _) => tensors.each_piece(*idx, &mut take)?,
+            Of::Unread(file, it) => file.unread_pieces(it, &mut take)?,
+        }
+        if wanted == Some(n) { Ok(()) } else { Err(self.wrong_length(n)) }
+    }
+}
+
+fn remedy(format: &str) -> &'static str {
+    if format == "NPZ" { "write safetensors" } else { "keep the files as they are" }
 }
 
 fn safetensors_type(dtype: DType) -> Dtype {

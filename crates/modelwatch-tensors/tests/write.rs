@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
-use modelwatch_tensors::{DType, Format, TensorFile, TensorInfo, TensorRef, write_npz, write_safetensors};
+use modelwatch_tensors::{
+    DType, Format, NpzWriter, TensorFile, TensorInfo, TensorRef, has_same_elements, write_npz, write_safetensors,
+};
 use proptest::prelude::*;
 
 fn fixture(path: &str) -> PathBuf {
@@ -51,6 +53,37 @@ fn every_format_becomes_safetensors_and_npz() {
         assert_same(&file, &found);
         assert_eq!(found.format(), Format::Npz);
     }
+}
+
+fn complex(name: &str, descr: &str, shape: &[u64], values: &[u8]) -> (tempfile::TempDir, TensorFile) {
+    let mut archive = NpzWriter::new(Vec::new());
+    let n_bytes = values.len() as u64;
+    archive.array::<io::Error>("w", descr, shape, n_bytes, |to| to.write_all(values)).unwrap();
+    reopen(name, &archive.finish().unwrap())
+}
+
+#[test]
+fn types_that_are_not_read_are_written_as_they_are_stored() {
+    let values: Vec<u8> = (0..16).collect();
+    let (_folder, file) = complex("it.npz", "<c8", &[2], &values);
+    assert!(file.is_empty() && file.skipped()[0].element_type() == Some("C64"), "{:?}", file.skipped());
+    let (mut safetensors, mut npz) = (vec![], vec![]);
+    write_safetensors(&mut safetensors, &file, &BTreeMap::new()).unwrap();
+    write_npz(&mut npz, &file).unwrap();
+    for (name, bytes) in [("it.safetensors", &safetensors), ("again.npz", &npz)] {
+        let (_folder, found) = reopen(name, bytes);
+        let it = &found.skipped()[0];
+        assert_eq!((it.element_type(), it.shape()), (Some("C64"), Some(&[2][..])), "{name}");
+        assert_eq!(has_same_elements((&file, &file.skipped()[0]), (&found, it)).unwrap(), Some(true), "{name}");
+        let (_folder, other) = complex("other.npz", "<c8", &[2], &[7; 16]);
+        assert_eq!(has_same_elements((&other, &other.skipped()[0]), (&found, it)).unwrap(), Some(false), "{name}");
+    }
+    let (_folder, wide) = complex("it.npz", "<c16", &[1], &values);
+    let said = write_safetensors(&mut vec![], &wide, &BTreeMap::new()).unwrap_err().to_string();
+    assert_eq!(said, "cannot write tensor `w` as safetensors: it has no C128; keep the files as they are");
+    let (_folder, short) = complex("it.npz", "<c8", &[3], &values);
+    let said = write_npz(&mut vec![], &short).unwrap_err().to_string();
+    assert!(said.contains("`w`: it holds 16 bytes, which do not fit"), "{said}");
 }
 
 #[test]

@@ -389,7 +389,7 @@ pub(crate) enum StoreCommand {
         checkpoint: String,
         /// The folder, or with `--as` the file; must not exist.
         into: PathBuf,
-        /// Write its tensors in this format instead, where that is without loss.
+        /// Write its tensors in this format instead, where that is without loss; types that are only stored, as FP8, are kept where it has them.
         #[arg(long = "as", value_enum, conflicts_with = "policy")]
         format: Option<TensorFormat>,
         /// What is given out where that checkpoint cannot be; what it was, and why, is said.

@@ -7,18 +7,18 @@ use prost::bytes::Bytes;
 use super::{
     model::{decode, graph},
     proto::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto},
+    unread,
 };
 use crate::{
     catalog::{Catalog, Lost, tensor, unsigned_shape},
     dtype::DType,
     error::{Site, TensorError},
+    opaque::Opaque,
     sibling::map_lone_sibling,
     tensor::TensorInfo,
 };
 
 const EXTERNAL: i32 = 1;
-/// Element types of what is always finite and is not read: texts, integers of four and two bits, and floats of four.
-const FINITE: [i32; 6] = [8, 21, 22, 23, 25, 26];
 const MAX_EXTERNAL_FILES: usize = 10_000;
 
 /// Lists all tensors of a model.
@@ -162,18 +162,7 @@ impl Walk<'_> {
 
     fn tensor(&mut self, name: String, proto: TensorProto) -> Result<(), TensorError> {
         self.note_sibling(&proto);
-        let Some(dtype) = dtype(proto.data_type) else {
-            let reason = format!("has ONNX element type {}, which is not supported", proto.data_type);
-            let lost = if FINITE.contains(&proto.data_type) { Lost::Finite } else { Lost::Numbers };
-            match proto.raw_data {
-                Some(raw) => {
-                    let shape = unsigned_shape(self.site, &name, &proto.dims)?;
-                    self.catalog.skip_stored(name, lost, reason, (shape, raw));
-                }
-                None => self.catalog.skip(name, lost, reason),
-            }
-            return Ok(());
-        };
+        let Some(dtype) = dtype(proto.data_type) else { return self.unread(name, proto) };
         if proto.segment.is_some() {
             return Err(self.site.corrupt(tensor(&name), "is one segment of a tensor"));
         }
@@ -186,6 +175,30 @@ impl Walk<'_> {
             typed_data(dtype, &proto).map_err(|problem| self.site.corrupt(tensor(&name), problem))?.into()
         };
         self.catalog.add_exact(self.site, TensorInfo { name, dtype, shape }, bytes)
+    }
+
+    /// Adds a tensor whose values are not read, with its elements as raw data would have them.
+    fn unread(&mut self, name: String, proto: TensorProto) -> Result<(), TensorError> {
+        let element = unread::element(proto.data_type);
+        let called = element.as_ref().map_or_else(|| proto.data_type.to_string(), |it| it.0.to_owned());
+        let reason = format!("has ONNX element type {called}, which is not supported");
+        let lost = if unread::FINITE.contains(&proto.data_type) { Lost::Finite } else { Lost::Numbers };
+        let elements = if proto.data_location == EXTERNAL {
+            // Where it cannot be had, nobody misses it but who compares.
+            self.external(&name, &proto).ok()
+        } else if proto.raw_data.is_some() {
+            proto.raw_data
+        } else {
+            unread::typed_data(&proto).map(Bytes::from)
+        };
+        match elements {
+            Some(elements) => {
+                let shape = unsigned_shape(self.site, &name, &proto.dims)?;
+                self.catalog.skip_stored(name, lost, reason, Opaque::new(element.map(|it| it.1), shape, elements));
+            }
+            None => self.catalog.skip(name, lost, reason),
+        }
+        Ok(())
     }
 
     fn external(&mut self, name: &str, proto: &TensorProto) -> Result<Bytes, TensorError> {
@@ -315,6 +328,39 @@ mod tests {
         ];
         for (tensor, want) in cases {
             assert_eq!(read_one(tensor.clone()).unwrap(), want, "{tensor:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_is_compared_however_it_is_stored() {
+        let ints = |data_type, n| TensorProto { int32_data: vec![0x21, 0x7f], ..proto("w", data_type, &[n]) };
+        let texts = |it: &'static str| TensorProto { string_data: vec!["a".into(), it.into()], ..proto("w", 8, &[2]) };
+        let raw = |of: TensorProto, bytes: &[u8]| TensorProto {
+            raw_data: Some(bytes.to_vec().into()),
+            int32_data: vec![],
+            float_data: vec![],
+            ..of
+        };
+        let complex = TensorProto { float_data: vec![1.5, -2.0], ..proto("w", 14, &[1]) };
+        let of_complex = [1.5_f32, -2.0].iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<_>>();
+        let (fp8, int4) = (ints(17, 2), ints(22, 4));
+        let cases = [
+            (fp8.clone(), raw(fp8.clone(), &[0x21, 0x7f]), "FLOAT8E4M3FN", true),
+            (fp8.clone(), raw(fp8, &[0x21, 0x7e]), "FLOAT8E4M3FN", false),
+            (int4.clone(), raw(int4, &[0x21, 0x7f]), "INT4", true),
+            (complex.clone(), raw(complex, &of_complex), "COMPLEX64", true),
+            (texts("b"), texts("b"), "STRING", true),
+            (texts("b"), texts("bc"), "STRING", false),
+        ];
+        for (left, right, name, is_same) in cases {
+            let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let opened = |at: usize, it: TensorProto| {
+                open(folders[at].path(), GraphProto { initializer: vec![it], ..GraphProto::default() }).unwrap()
+            };
+            let (left, right) = (opened(0, left), opened(1, right));
+            let (a, b) = (&left.skipped()[0], &right.skipped()[0]);
+            assert_eq!(a.reason, format!("has ONNX element type {name}, which is not supported"));
+            assert_eq!(crate::has_same_elements((&left, a), (&right, b)).unwrap(), Some(is_same), "{name}");
         }
     }
 

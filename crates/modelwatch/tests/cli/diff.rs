@@ -39,3 +39,28 @@ fn wide_integers_differ_by_what_lies_between_them() {
         assert_eq!((&it["max_delta"], &it["relative"]), (&json!(1.0), &json!(2f64.powi(-60))), "{dtype}: {told:#}");
     }
 }
+
+#[test]
+fn another_type_of_the_same_shape_is_called_so() {
+    let project = Project::new();
+    let one = |it: f64| weights(&project, "b.safetensors", "F64", &[1], &it.to_le_bytes());
+    let files = [weights(&project, "a.safetensors", "F32", &[1], &1f32.to_le_bytes()), one(1.0)];
+    let told = diff(&project, &files, &[]);
+    assert!(told.contains("f32 → f64, the shape is still [1]"), "{told}");
+    let json: Value = serde_json::from_str(&diff(&project, &files, &["--json"])).unwrap();
+    let it = &json["tensors"][0];
+    assert_eq!((&it["change"], &it["from"], &it["to"]), (&json!("retyped"), &json!("f32"), &json!("f64")), "{json:#}");
+}
+
+#[test]
+fn norms_of_tiny_and_huge_weights_are_told_with_their_exponents() {
+    for (before, after, told) in
+        [(1e-30, 2e-30, "1.0000e-30 → 2.0000e-30"), (2.5, 1e9, "2.5000 → 1.0000e9"), (0.0, f64::NAN, "0.0000 → NaN")]
+    {
+        let project = Project::new();
+        let file = |name: &str, it: f64| weights(&project, name, "F64", &[1], &it.to_le_bytes());
+        let files = [file("a.safetensors", before), file("b.safetensors", after)];
+        let out = diff(&project, &files, &[]);
+        assert!(out.contains(told), "{out}");
+    }
+}

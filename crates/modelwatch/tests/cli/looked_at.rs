@@ -68,14 +68,21 @@ fn tensors_of_types_that_are_not_read_never_vanish() {
     }
     texts(&project, "names.npy");
     let (names, _) = put(&project, "names.npy");
-    for (spec, tensor) in [(&old, "`w` has element type F8_E4M3"), (&names, "`names` holds `<U1`")] {
-        for format in ["safetensors", "npz"] {
-            let refused = store(&project, &["get", spec, "out", "--as", format]);
-            assert_eq!((refused.code, project.path().join("out").exists()), (3, false), "{}", refused.out);
-            let says = ["cannot be written without loss", tensor, "without `--as`"];
-            assert!(says.iter().all(|it| refused.err.contains(it)), "{}", refused.err);
-        }
+    for (spec, tensor, format, other) in [
+        (&old, "`w` has element type F8_E4M3", "npz", "safetensors"),
+        (&names, "`names` holds `<U1`", "safetensors", "npz"),
+    ] {
+        let refused = store(&project, &["get", spec, "out", "--as", format]);
+        assert_eq!((refused.code, project.path().join("out").exists()), (3, false), "{}", refused.out);
+        let says = ["cannot be written without loss", tensor, "without `--as`"];
+        assert!(says.iter().all(|it| refused.err.contains(it)), "{}", refused.err);
+        let written = store(&project, &["get", spec, &format!("out.{other}"), "--as", other]);
+        assert_eq!(written.code, 0, "{}", written.err);
     }
+    let again = put(&project, "out.safetensors").0;
+    assert_eq!(store(&project, &["diff", &old, &again, "--tensors"]).code, 0, "what was written has the same elements");
+    let shown = store(&project, &["show", &old]).out;
+    assert!(shown.contains("\n0 tensors\nw has element type F8_E4M3"), "{shown}");
     pipeline(&project, "refuse_nonfinite = true");
     let refused = by_pipeline(&project, &["put", "a.safetensors", "m"]);
     assert!(

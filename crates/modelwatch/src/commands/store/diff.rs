@@ -111,13 +111,19 @@ fn row(it: &TensorDifference) -> Vec<String> {
         Difference::Unread { why } => vec![name, format!("its bytes changed; it {why}")],
         Difference::NotCompared { why } => vec![name, format!("not compared: it {why}")],
         Difference::Reshaped { from, to } => vec![name, format!("{from} → {to}")],
+        Difference::Retyped { from, to, shape } => vec![name, format!("{from} → {to}, the shape is still {shape:?}")],
         Difference::Changed { elements, share, relative, max_delta, from_l2, to_l2, cosine } => {
             let number = |it: &f64| format!("{it:.4e}");
-            let norm = format!("{from_l2:.4} → {to_l2:.4}");
+            let norm = format!("{} → {}", norm(*from_l2), norm(*to_l2));
             let changed = format!("{:.2} % of {elements}", share * 100.0);
             vec![name, changed, number(relative), number(max_delta), norm, format!("{cosine:.6}")]
         }
     }
+}
+
+/// Returns a norm in as many digits as tell something: those of tiny and huge ones with their exponent.
+fn norm(it: f64) -> String {
+    if it == 0.0 || (1e-2..1e6).contains(&it) { format!("{it:.4}") } else { format!("{it:.4e}") }
 }
 
 /// Writes the tensors of a checkpoint into one new file.

@@ -29,7 +29,11 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
     let verdicts: Vec<_> =
         verdicts.iter().map(|it| (it, it.blessing.as_deref().and_then(|it| problem(it, &id)))).collect();
     if reader.manifest().tensors.is_empty() {
-        shown["tensors"] = tensors(reader.as_ref(), host)?;
+        let (tensors, not_read) = tensors(reader.as_ref(), host)?;
+        shown["tensors"] = tensors;
+        if !not_read.is_empty() {
+            shown["unread"] = json!(not_read);
+        }
     }
     if json {
         let with_problem = |(it, why): &(&VerdictRecord, Option<_>)| {
@@ -51,6 +55,9 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
     lines.extend(reader.manifest().metadata.iter().map(|(key, value)| format!("{key}: {value}")));
     lines.extend(reader.manifest().files.iter().map(|it| format!("file {}, {}", it.name, bytes(it.size))));
     lines.push(counted(shown["tensors"].as_array().map_or(0, Vec::len), "tensor"));
+    for it in shown["unread"].as_array().into_iter().flatten() {
+        lines.push(format!("{} {}", it["name"].as_str().unwrap_or_default(), it["why"].as_str().unwrap_or_default()));
+    }
     if verdicts.is_empty() {
         lines.push("not judged: no pipeline gave a verdict on it".to_owned());
     }
@@ -65,15 +72,20 @@ pub(super) fn show(store: &dyn CheckpointStore, host: &dyn Host, text: &str, jso
     Ok(Code::OK)
 }
 
-/// Returns the tensors in a checkpoint's files; none where these are of no format that is read.
-fn tensors(reader: &dyn CheckpointReader, host: &dyn Host) -> anyhow::Result<Value> {
-    match contents::list(reader, host) {
-        Ok(it) => {
-            Ok(it.iter().map(|it| json!({"name": it.name, "dtype": it.dtype.name(), "shape": it.shape})).collect())
-        }
-        Err(ContentsError::NoTensors(_)) => Ok(json!([])),
-        Err(e) => Err(e.into()),
-    }
+/// Returns the tensors in a checkpoint's files, and those whose types are not read; none where these are of no format that is read.
+fn tensors(reader: &dyn CheckpointReader, host: &dyn Host) -> anyhow::Result<(Value, Vec<Value>)> {
+    let listed = match contents::list(reader, host) {
+        Ok(it) => it,
+        Err(ContentsError::NoTensors(_)) => return Ok((json!([]), Vec::new())),
+        Err(e) => return Err(e.into()),
+    };
+    let tensors = listed.tensors.iter();
+    let tensors = tensors.map(|it| json!({"name": it.name, "dtype": it.dtype.name(), "shape": it.shape})).collect();
+    let unread = listed
+        .unread
+        .iter()
+        .map(|it| json!({"name": it.name, "dtype": it.element_type(), "shape": it.shape(), "why": it.reason}));
+    Ok((tensors, unread.collect()))
 }
 
 /// Returns what a verdict is about, in short, for the line of a log.

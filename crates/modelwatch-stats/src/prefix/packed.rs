@@ -121,7 +121,7 @@ mod tests {
         let (form, packed) = Form::shortest(negative.iter().map(|it| key_of(*it)).collect());
         assert_eq!(packed.iter().map(|it| middle(form.key(*it).unwrap(), 0)).collect::<Vec<_>>(), negative);
         let roots: Vec<f64> = (2..4).map(|it| f64::from(it).sqrt()).collect();
-        check(&roots, Form::Plain(0), 9 + 8);
+        check(&roots, Form::Plain(0), 10 + 8);
         assert_eq!(Form::shortest(Vec::new()).0, Form::Plain(0));
     }
 

@@ -2,9 +2,11 @@
 //! is mounted anew.
 
 use std::{
+    env,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -143,8 +145,17 @@ fn power_cuts(kind: &Kind, stride: usize) {
         });
         n_points += 1;
     }
-    let all_seconds: &[u64] = if minutes().is_some() { &[4, 7, 15] } else { &[4] };
-    for seconds in all_seconds {
+    // By themselves these file systems write within five seconds what they list, and what is in files within thirty.
+    let (idle, busy): (&[u64], &[u64]) =
+        if minutes().is_some() { (&[1, 3, 6, 12, 35], &[1, 4, 7, 15]) } else { (&[1, 6], &[4]) };
+    for seconds in idle {
+        machine.cut_after(&format!("{}: {seconds} s after the acknowledgment", kind.name), |it| {
+            it.ground.must(&["commit", "--step", "10"]);
+            thread::sleep(Duration::from_secs(*seconds));
+        });
+        n_points += 1;
+    }
+    for seconds in busy {
         machine.cut_after(&format!("{}: {seconds} s of writes after", kind.name), |it| save_for(it, *seconds));
         n_points += 1;
     }
@@ -174,6 +185,45 @@ fn row_02_power_cut_on_ext4() {
 #[test]
 fn row_02_power_cut_on_xfs() {
     power_cuts(&XFS, if minutes().is_some() { 1 } else { 5 });
+}
+
+/// What a save of the safetensors library leaves of the same cuts: it is told, and nothing is asked of it.
+#[test]
+fn row_02_power_cut_after_a_save_of_a_peer() {
+    let row = FaultRow::new(2, "peer: safetensors, power cut right and seconds after its save on ext4", "PWR");
+    if minutes().is_none() {
+        return row.skipped("only `cargo xtask crash` tries it");
+    }
+    if !python("import safetensors.numpy", &[]) {
+        return row.skipped("no Python with safetensors; MODELWATCH_PYTHON names one");
+    }
+    let Some((row, machine)) = Machine::new(row, &EXT4) else { return };
+    let seconds = [0, 0, 0, 1, 3, 6, 35];
+    let (right_after, later) = seconds.split_at(3);
+    let n_lost = |all: &[u64]| all.iter().filter(|it| !keeps_peer(&machine, **it)).count();
+    let (at_once, later) = ((n_lost(right_after), right_after.len()), (n_lost(later), later.len()));
+    row.noting(format_args!("lost {} of {} right after, {} of {} later", at_once.0, at_once.1, later.0, later.1))
+        .ok(seconds.len());
+}
+
+/// Returns whether what the library saved can be loaded and is the same after a cut that many seconds later.
+fn keeps_peer(machine: &Machine, seconds: u64) -> bool {
+    let machine = machine.copy();
+    let mount = machine.power_on();
+    let file = machine.disk().join("peer.safetensors");
+    let weights = "from safetensors.numpy import load_file, save_file; import numpy, sys; \
+                   w = {'w': numpy.arange(100000, dtype='float32')}";
+    assert!(python(&format!("{weights}; save_file(w, sys.argv[1])"), &[&file]), "the peer cannot save");
+    thread::sleep(Duration::from_secs(seconds));
+    let _mount = machine.cut(mount);
+    python(&format!("{weights}; assert (load_file(sys.argv[1])['w'] == w['w']).all()"), &[&file])
+}
+
+/// Runs a line of Python; returns whether that went well.
+fn python(line: &str, arguments: &[&Path]) -> bool {
+    let program = env::var("MODELWATCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let run = Command::new(program).args(["-c", line]).args(arguments).stderr(Stdio::null()).status();
+    run.is_ok_and(|it| it.success())
 }
 
 /// The disk is cut off while a process saves; it must not go on acknowledging.

@@ -62,6 +62,13 @@ fn the_second_input_has_its_axes_where_axis_says() {
 }
 
 #[test]
+fn what_is_added_where_axis_says_is_not_taken_for_larger() {
+    let (b, x) = (float_tensor("b", &[50_000], &[2.0; 50_000]), 1.0);
+    let got = answer(6, &[50_000, 1], vec![node("Add", "", &["x", "b"], "y", along(1))], b, x).unwrap();
+    assert_close("Add", &got, &[3.0; 50_000]);
+}
+
+#[test]
 fn slopes_are_those_of_channels() {
     for (version, wanted) in [(6, [-10.0, -10.0, -20.0, -20.0]), (7, [-10.0, -20.0, -10.0, -20.0])] {
         let slopes = float_tensor("b", &[2], &[10.0, 20.0]);

@@ -337,11 +337,7 @@ fn bombs() -> Vec<Hostile> {
             },
             "a sequence is no element of a sequence",
         ),
-        hostile(
-            "endless_loop",
-            looped(op("Relu", &["it"], "it_still"), 1 << 60),
-            "does not end after 16384 iterations",
-        ),
+        hostile("endless_loop", looped(op("Relu", &["it"], "it_still"), 1 << 60), "(Relu) takes"),
         hostile(
             "growing_state",
             looped(node("Concat", "", &["it", "it"], "it_still", vec![int("axis", 1)]), 60),

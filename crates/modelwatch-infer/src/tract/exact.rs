@@ -57,7 +57,7 @@ impl Exact {
     fn try_run(&self, inputs: &[ExactValue], way: Way) -> TractResult<Vec<ExactValue>> {
         let inputs: Vec<Value> = inputs.iter().map(Value::from_exact).collect::<TractResult<_>>()?;
         let outputs = match way {
-            Way::Interpreted => self.interpreter.run(inputs, &[], Limits::RUNNING)?,
+            Way::Interpreted => self.interpreter.run(inputs, &[], Limits::running(1))?,
             Way::Compiled => self.run_compiled(inputs, |_| false)?,
             Way::CompiledWithConstants => self.run_compiled(inputs, |idx| idx > 0)?,
         };

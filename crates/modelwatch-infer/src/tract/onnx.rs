@@ -24,7 +24,7 @@ use super::{
     convert, functions, guard,
     interpreter::Interpreter,
     layers, limits, ops,
-    preflight::{self, ExternalData},
+    preflight::{self, ExternalData, Sound},
     rewrite,
     source::{Attempts, Examined, Graph, Source},
     wire,
@@ -82,6 +82,7 @@ struct Decoded {
     proto: ModelProto,
     findings: Findings,
     beside: Arc<ExternalData>,
+    row_work: u64,
 }
 
 /// Decodes the file and looks at its operators; those that nobody computes are an error.
@@ -101,14 +102,15 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<Decoded, InferError> {
     let mut proto: ModelProto = limits::decode_bytes(path, &bytes, ModelFormat::Onnx, &wire::ONNX)?;
     drop(bytes);
     functions::inline(&mut proto).map_err(|it| it.of(path))?;
-    let beside = Arc::new(preflight::check(path, &mut proto)?);
+    let Sound { beside, row_work } = preflight::check(path, &mut proto)?;
+    let beside = Arc::new(beside);
     let mut onnx = ops::onnx();
     onnx.provider = beside.clone();
     if let Some(graph) = &mut proto.graph {
         rewrite::rewrite(graph);
     }
     let findings = audit::audit(&proto, &onnx);
-    Ok(Decoded { onnx, proto, findings, beside })
+    Ok(Decoded { onnx, proto, findings, beside, row_work })
 }
 
 /// Returns what a sound model declares, whoever is to run it.
@@ -150,19 +152,22 @@ pub(super) fn examine(path: &Path) -> Result<Examined, InferError> {
 /// The shapes are wrong or too general in many files, but a few operators cannot be analyzed without.
 fn attempts(
     path: &Path,
-    Decoded { onnx, proto, findings, beside }: Decoded,
+    Decoded { onnx, proto, findings, beside, row_work }: Decoded,
     digest: blake3::Hash,
     info: &ModelInfo,
     input_types: &[DatumType],
 ) -> Result<Attempts, InferError> {
     // Convolutions of many small images at once are faster; large ones fill the caches alone, and many of them the memory.
     const SMALL_IMAGE: usize = 4096;
-    let row_by_row = findings.row_by_row || (info.has_convolutions() && !info.has_rows_up_to(SMALL_IMAGE));
+    // Whatever it is, so much for a row is not worth doing for others meanwhile.
+    const LARGE_ROW: u64 = 20_000_000_000;
+    let is_large = row_work > LARGE_ROW || (info.has_convolutions() && !info.has_rows_up_to(SMALL_IMAGE));
+    let row_by_row = findings.row_by_row || is_large;
     let layers = proto.graph.as_ref().map(layers::layers);
     let operators: Arc<BTreeMap<String, String>> = Arc::new(proto.graph.as_ref().map(operators).unwrap_or_default());
     let source = |graph| {
         let (layers, operators) = (layers.clone(), operators.clone());
-        Source { layers, row_by_row, operators, ..Source::new(graph, info.clone(), input_types.to_vec()) }
+        Source { layers, row_by_row, row_work, operators, ..Source::new(graph, info.clone(), input_types.to_vec()) }
     };
     let has_shapes = proto.graph.as_ref().is_some_and(|it| !it.value_info.is_empty());
     let mut sources = Vec::new();
@@ -386,7 +391,7 @@ mod tests {
         let interpreter = attempts.uncompiled.unwrap().interpreter(&path).unwrap();
         let x = Value::Tensor(Arc::new(tensor2(&[[1.0_f32, 1.0]])));
         assert_eq!(
-            **interpreter.run(vec![x], &[], Limits::RUNNING).unwrap()[0].tensor().unwrap(),
+            **interpreter.run(vec![x], &[], Limits::running(1)).unwrap()[0].tensor().unwrap(),
             tensor2(&[[4.0_f32, 6.0]])
         );
     }

@@ -17,6 +17,7 @@ use super::{
     apart, convert, guard, independent,
     interpreter::{Costly, Interpreter, Limits, Value},
     kernels, memory,
+    preflight::MAX_QUESTION_WORK,
     self_tests::{ModelTests, Outcome},
     source::{Source, as_answered, known_dims},
     stages::{Fallback, StageStates, Stages},
@@ -94,6 +95,10 @@ impl Plan {
             Some(known) => {
                 known.fallback.clone().into_iter().for_each(|it| stages.give_up(it));
                 known
+            }
+            None if rows == 1 && source.row_work > MAX_QUESTION_WORK => {
+                tracing::debug!(path = %path.display(), work = source.row_work, "The model is not asked before it is run.");
+                Outcome::UNASKED
             }
             None => {
                 let mut found = Outcome {
@@ -345,7 +350,7 @@ struct PlanWorker<'a> {
 impl PlanWorker<'_> {
     fn try_run(&mut self, inputs: Vec<HostTensor>) -> TractResult<Vec<HostTensor>> {
         let inputs = convert::inputs(inputs, &self.plan.input_types)?;
-        convert::outputs(&self.plan.engine.run(&mut self.states, inputs, Limits::RUNNING)?)
+        convert::outputs(&self.plan.engine.run(&mut self.states, inputs, Limits::running(self.plan.rows))?)
     }
 }
 

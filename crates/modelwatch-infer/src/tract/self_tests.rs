@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Raised whenever a test, or what is made of a model before it, changes: what came of older ones is then forgotten.
-const SCHEME: u32 = 14;
+const SCHEME: u32 = 15;
 /// The shapes kept of a model; what more there are is tested again.
 const MAX_SHAPES: usize = 64;
 /// The models kept; beyond that the oldest go.
@@ -53,6 +53,11 @@ pub(super) struct Outcome {
     pub(super) rows_are_independent: bool,
     /// Whether a row has another answer where it is alone.
     pub(super) size_matters: bool,
+}
+
+impl Outcome {
+    /// What is taken for granted of a single row until there is data.
+    pub(super) const UNASKED: Self = Self { fallback: None, rows_are_independent: true, size_matters: false };
 }
 
 /// What is kept of a model that another runtime than tract runs: what its rows have to do with each other.

@@ -83,6 +83,8 @@ pub(super) struct Source {
     pub input_types: Vec<DatumType>,
     /// Rows are cheaper alone, or would influence each other.
     pub row_by_row: bool,
+    /// Operations for one row, as far as they are known before it is there.
+    pub row_work: u64,
     /// The tensors inside of the graph, where the format has names for them.
     pub layers: Option<Layers>,
     /// Those of them that are given behind the outputs.
@@ -94,7 +96,8 @@ pub(super) struct Source {
 impl Source {
     /// Returns the graph of which no layers are known, whose rows are computed together.
     pub(super) fn new(graph: Graph, info: ModelInfo, input_types: Vec<DatumType>) -> Self {
-        Self { graph, info, input_types, row_by_row: false, layers: None, given: Vec::new(), operators: Arc::default() }
+        let (layers, given, operators) = (None, Vec::new(), Arc::default());
+        Self { graph, info, input_types, row_by_row: false, row_work: 0, layers, given, operators }
     }
 
     /// Returns the graph that gives these tensors inside of it as well, behind its outputs; an output is not given twice.
@@ -118,8 +121,8 @@ impl Source {
         let spec = |name: &String| TensorSpec { name: name.clone(), dtype: ElementType::F32, shape: vec![None] };
         info.outputs.extend(given.iter().map(spec));
         let (input_types, layers) = (self.input_types.clone(), self.layers.clone());
-        let (row_by_row, operators) = (self.row_by_row, self.operators.clone());
-        Ok(Self { graph, info, input_types, row_by_row, layers, given, operators })
+        let (row_by_row, row_work, operators) = (self.row_by_row, self.row_work, self.operators.clone());
+        Ok(Self { graph, info, input_types, row_by_row, row_work, layers, given, operators })
     }
 
     /// Returns whether some numbers are quantized by a scale that is taken from them.

@@ -1,4 +1,4 @@
-//! What loops may cost before they are taken for endless.
+//! What an answer may cost, and loops before they are taken for endless.
 //!
 //! A model is asked before there is data, when nobody is there to wait, so that one which means harm is refused at once. A loop that
 //! says how often it iterates at most is known to end: where asking it would cost too much, it is not asked, and refused as it is run
@@ -12,6 +12,7 @@ use tract_onnx::{
 };
 
 use super::run::{MAX_STEPS, Progress};
+use crate::tract::preflight::{MAX_QUESTION_WORK, MAX_ROW_WORK};
 
 /// What loops may cost.
 #[derive(Clone, Copy, Debug)]
@@ -20,19 +21,32 @@ pub(in crate::tract) struct Limits {
     iterations: u64,
     /// Bytes that one loop carries on, if it did not begin with about as many.
     carried_bytes: u64,
+    /// Operations for one answer.
+    pub(super) work: u64,
     /// Nodes that are run for one answer where loops say how often they iterate.
     steps: u64,
 }
 
 impl Limits {
     /// For a question that nobody has asked: a model is to be refused before it costs anything.
-    pub(in crate::tract) const PREPARING: Self = Self { iterations: 1 << 14, carried_bytes: 8 << 20, steps: 1 << 17 };
-    pub(in crate::tract) const RUNNING: Self = Self { iterations: 1 << 20, carried_bytes: 1 << 30, steps: MAX_STEPS };
+    pub(in crate::tract) const PREPARING: Self =
+        Self { iterations: 1 << 14, carried_bytes: 8 << 20, work: MAX_QUESTION_WORK, steps: 1 << 17 };
+    const RUNNING: Self = Self { iterations: 1 << 20, carried_bytes: 1 << 30, work: MAX_ROW_WORK, steps: MAX_STEPS };
+
+    /// For an answer to so many rows.
+    pub(in crate::tract) fn running(rows: usize) -> Self {
+        Self { work: MAX_ROW_WORK.saturating_mul(rows.max(1) as u64), ..Self::RUNNING }
+    }
+
+    /// Whether it is for a question that nobody has asked.
+    pub(super) fn is_preparing(self) -> bool {
+        self.steps == Self::PREPARING.steps
+    }
 }
 
 /// A model is sound as far as it was run, and answers only at a cost that is right for data alone.
 #[derive(Debug, thiserror::Error)]
-#[error("its loops cost more than a question may before there is data")]
+#[error("it costs more than a question may before there is data")]
 pub(in crate::tract) struct Costly;
 
 impl Costly {
@@ -43,7 +57,7 @@ impl Costly {
 
 /// What all loops did for one answer.
 pub(super) struct Loops {
-    limits: Limits,
+    pub(super) limits: Limits,
     n_iterations: Cell<u64>,
     /// Of loops that may never end.
     n_unbounded: Cell<u64>,

@@ -11,11 +11,15 @@ use super::{
     call::Call,
     graph::{Context, Graph, Node, Route},
     kernels,
-    loops::{Limits, Loops},
+    loops::{Costly, Limits, Loops},
     narrow::{Narrow, Overflow},
     value::Value,
 };
-use crate::tract::attributes::label;
+use crate::tract::{
+    attributes::label,
+    memory::MAX_TENSOR_BYTES,
+    preflight::{Known, node_outputs, node_work},
+};
 
 /// The most nodes that are run for one answer, those of loops each time; what is not done by then is taken for endless.
 pub(super) const MAX_STEPS: u64 = 1 << 24;
@@ -23,12 +27,36 @@ pub(super) const MAX_STEPS: u64 = 1 << 24;
 /// What was done for one answer, in all graphs, and what may be.
 pub(super) struct Progress {
     pub(super) n_steps: Cell<u64>,
+    n_operations: Cell<u64>,
     pub(super) loops: Loops,
 }
 
 impl Progress {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { n_steps: Cell::new(0), loops: Loops::new(limits) }
+        Self { n_steps: Cell::new(0), n_operations: Cell::new(0), loops: Loops::new(limits) }
+    }
+
+    /// Counts what a node is to compute of these values, if that is still within what an answer may cost, and in memory as well: tract
+    /// evaluates what is constant while it reads, however large it is.
+    fn work(&self, node: &Node, inputs: &[Option<Value>], version: i64) -> TractResult<()> {
+        let known: Vec<Option<Known>> = inputs.iter().map(|it| it.as_ref().map(Value::known)).collect();
+        let outputs = node_outputs(&node.proto, &known, version);
+        for output in &outputs {
+            let n_bytes = output.min_bytes();
+            ensure!(n_bytes <= MAX_TENSOR_BYTES, "it makes a tensor of shape {}, {n_bytes} bytes", output.shape_text());
+        }
+        let work = node_work(&node.proto, &known, &outputs, version);
+        let n_operations = self.n_operations.get().saturating_add(work);
+        self.n_operations.set(n_operations);
+        let limits = self.loops.limits;
+        if n_operations <= limits.work {
+            return Ok(());
+        }
+        if limits.is_preparing() {
+            return Err(Costly.into());
+        }
+        let (done, most) = (n_operations as f64, limits.work as f64);
+        bail!("it takes {done:.1e} operations with the nodes before it, more than the {most:.0e} that are allowed")
     }
 }
 
@@ -106,6 +134,7 @@ fn run_node(context: &Context, node: &Node, scope: &Scope<'_>) -> TractResult<Ve
         inputs.push(Some(value.clone()));
         are_constant.push(is_constant);
     }
+    scope.progress.work(node, &inputs, context.version)?;
     let takes_narrow = matches!(&node.route, Route::Own(kernel) if kernel.takes_narrow);
     let is_widened = !takes_narrow && widen(&mut inputs)?;
     let outputs = match &node.route {

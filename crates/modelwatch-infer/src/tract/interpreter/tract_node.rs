@@ -24,11 +24,7 @@ use super::{
     graph::Context,
     value::{Value, data_type_of, without_symbols},
 };
-use crate::tract::{
-    memory::MAX_TENSOR_BYTES,
-    preflight::{Known, node_outputs},
-    stages::{StageStates, Stages},
-};
+use crate::tract::stages::{StageStates, Stages};
 
 /// The most plans of one node; more shapes than this are prepared again and again.
 const MAX_PLANS: usize = 8;
@@ -133,7 +129,6 @@ impl TractNode {
             Some(it) => Operand::Of(it.datum_type(), it.shape().to_vec()),
         };
         let operands: Vec<Operand> = inputs.iter().enumerate().map(operand).collect();
-        check_sizes(proto, inputs)?;
         let ParseResult { mut model, unresolved_inputs, .. } =
             context.onnx.parse(&single(context, proto, inputs)?, context.folder.as_deref())?;
         ensure!(unresolved_inputs.is_empty(), "nothing computes {unresolved_inputs:?}");
@@ -143,16 +138,6 @@ impl TractNode {
         let stages = Stages::new(model.into_typed()?)?;
         Ok(NodePlan { operands, stages })
     }
-}
-
-/// tract evaluates what is constant while it reads, however large it is.
-fn check_sizes(proto: &NodeProto, inputs: &[Option<Arc<Tensor>>]) -> TractResult<()> {
-    let known: Vec<Option<Known>> = inputs.iter().map(|it| it.as_ref().map(|it| Known::of_value(it))).collect();
-    for output in node_outputs(proto, &known) {
-        let n_bytes = output.min_bytes();
-        ensure!(n_bytes <= MAX_TENSOR_BYTES, "it makes a tensor of shape {}, {n_bytes} bytes", output.shape_text());
-    }
-    Ok(())
 }
 
 /// Replaces the inputs of `model` for which there is a tensor by that tensor.

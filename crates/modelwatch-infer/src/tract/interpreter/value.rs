@@ -11,6 +11,7 @@ use tract_onnx::{
 };
 
 use super::narrow::Narrow;
+use crate::tract::preflight::Known;
 
 /// The most elements of a tensor that is made here; a larger one is a damaged or hostile model.
 const MAX_ELEMENTS: usize = 1 << 28;
@@ -63,6 +64,14 @@ impl Value {
             Self::Tensor(it) | Self::Narrow(_, it) => (it.len() * it.datum_type().size_of()) as u64,
             Self::Sequence(all) => all.iter().map(Self::n_bytes).fold(0, u64::saturating_add),
             Self::Absent => 0,
+        }
+    }
+
+    /// Returns what the preflight would know of it.
+    pub(super) fn known(&self) -> Known {
+        match self {
+            Self::Tensor(it) | Self::Narrow(_, it) => Known::of_value(it),
+            Self::Sequence(_) | Self::Absent => Known::anything(),
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) const OPERATORS: [&str; 12] =
     ["Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "PRelu", "Pow", "Sub", "Xor"];
 
 /// Before this version, axes are not only counted from the end.
-const COUNTED_FROM_THE_END: i64 = 7;
+pub(in crate::tract) const COUNTED_FROM_THE_END: i64 = 7;
 
 pub(super) fn parse(context: &ParsingContext, node: &NodeProto) -> Built {
     let op = if node.op_type == "Pow" { expansion(&*power()).context("it is one")? } else { of_tract(context, node)? };

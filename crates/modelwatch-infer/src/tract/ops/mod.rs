@@ -35,6 +35,7 @@ use tract_onnx::{
 };
 
 pub(super) use choice::branches;
+pub(super) use early::COUNTED_FROM_THE_END;
 pub(super) use encoder::{NanKeys, TWO_VALUES, maps_numbers, places};
 pub(super) use functions::{log_softmax_along, of_numbers};
 pub(super) use quantized::{OF_MICROSOFT, quantization};

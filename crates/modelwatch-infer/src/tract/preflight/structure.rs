@@ -12,6 +12,8 @@ use crate::tract::attributes::label;
 pub(in crate::tract) const MAX_NODES: usize = 20_000;
 /// What tract makes a chain of nodes of, one for each input.
 const CHAINED: [&str; 4] = ["Max", "Mean", "Min", "Sum"];
+/// Pairs of nodes that take the same value, of all values: tract compares any two such nodes.
+const MAX_PAIRS: usize = 25_000_000;
 /// Graphs in attributes, on all levels.
 const MAX_GRAPHS: usize = 1_000;
 /// Graphs in graphs; exporters stay far below.
@@ -82,6 +84,7 @@ fn sort_nested(graph: &mut GraphProto) -> Result<Vec<Free>, Fault> {
             captured.entry(idx).or_default().extend(sort_nested(nested)?);
         }
     }
+    check_users(graph)?;
     let producers = producers(graph)?;
     let given = given(graph)?;
     if let Some(name) = given.iter().find(|it| producers.contains_key(*it)) {
@@ -112,6 +115,28 @@ fn sort_nested(graph: &mut GraphProto) -> Result<Vec<Free>, Fault> {
         graph.node = order.into_iter().filter_map(|it| nodes[it].take()).collect();
     }
     Ok(free.into_iter().collect())
+}
+
+/// Fails where so many nodes take the same value that comparing any two of them takes long.
+fn check_users(graph: &GraphProto) -> Result<(), Fault> {
+    let mut n_users: HashMap<&str, usize> = HashMap::new();
+    let mut n_pairs = 0;
+    for node in &graph.node {
+        for name in node.input.iter().filter(|it| !it.is_empty()) {
+            let n_users = n_users.entry(name).or_default();
+            n_pairs += *n_users;
+            *n_users += 1;
+            if n_pairs > MAX_PAIRS {
+                let what = format!(
+                    "{} is one of {n_users} nodes that take `{name}`, and with those that take others there are more than the \
+                     {MAX_PAIRS} pairs of such nodes that are prepared",
+                    label(node)
+                );
+                return Err(Fault { what, remedy: "export only what inference needs, and loops as loops" });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns which node gives each value.

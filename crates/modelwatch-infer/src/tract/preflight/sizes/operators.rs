@@ -1,5 +1,7 @@
 //! What operators make of what is known of their inputs.
 
+mod window;
+
 use tract_onnx::pb::NodeProto;
 
 use super::{
@@ -9,17 +11,18 @@ use super::{
 use crate::tract::{
     attributes::{floats, int, ints, tensor, text},
     axes::resolve_axis,
+    ops::COUNTED_FROM_THE_END,
     preflight::constants::bits,
 };
 
 type Shape = Vec<Option<u64>>;
 
-/// Returns what is known of the outputs of a node; what is left out may be anything.
-pub(in crate::tract) fn node_outputs(node: &NodeProto, inputs: &[Option<Known>]) -> Vec<Known> {
+/// Returns what is known of the outputs of a node of this version; what is left out may be anything.
+pub(in crate::tract) fn node_outputs(node: &NodeProto, inputs: &[Option<Known>], version: i64) -> Vec<Known> {
     if !matches!(&*node.domain, "" | "ai.onnx") {
         return vec![];
     }
-    let Some(mut res) = (Operator { node, inputs }).output() else { return vec![] };
+    let Some(mut res) = (Operator { node, inputs, version }).output() else { return vec![] };
     res.is_constant = inputs.iter().flatten().all(|it| it.is_constant);
     vec![res]
 }
@@ -27,6 +30,7 @@ pub(in crate::tract) fn node_outputs(node: &NodeProto, inputs: &[Option<Known>])
 struct Operator<'a> {
     node: &'a NodeProto,
     inputs: &'a [Option<Known>],
+    version: i64,
 }
 
 impl Operator<'_> {
@@ -78,17 +82,34 @@ impl Operator<'_> {
             "Resize" | "Upsample" => self.resize()?,
             "OneHot" => self.one_hot()?,
             "TopK" => self.top_k()?,
-            "Einsum" => self.of_shape(einsum::shape(text(self.node, "equation")?, |idx| self.shape(idx))?),
+            "Einsum" => {
+                self.of_shape(einsum::shape(text(self.node, "equation")?, |idx| self.shape(idx).map(|it| &**it))?)
+            }
             "MelWeightMatrix" => self.mel_weights()?,
             "HannWindow" | "HammingWindow" | "BlackmanWindow" => Known::of_shape(4, known(self.input(0)?.dims()?)),
-            "MatMul" => self.of_shape(matmul(self.shape(0)?, self.shape(1)?)?),
+            "MatMul" => self.of_shape(stacked(self.shape(0)?, self.shape(1)?)?),
+            "MatMulInteger" => Known::of_shape(4, stacked(self.shape(0)?, self.shape(1)?)?),
+            "QLinearMatMul" => self.of_shape(stacked(self.shape(0)?, self.shape(3)?)?),
             "Gemm" => self.gemm()?,
-            "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool" => self.window()?,
+            "Conv" | "ConvInteger" | "ConvTranspose" | "QLinearConv" | "AveragePool" | "LpPool" | "MaxPool" => {
+                self.window()?
+            }
             "Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" => self.arithmetic()?,
             "And" | "Or" | "Xor" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => {
                 Known::of_shape(1, self.broadcast_all()?)
             }
             "Mod" | "Pow" | "Sum" | "Mean" | "BitShift" => self.of_shape(self.broadcast_all()?),
+            "Not" | "IsNaN" | "IsInf" => Known::of_shape(1, self.shape(0)?.clone()),
+            "DequantizeLinear" => {
+                Known::of_shape(self.input(1).map_or(1, |it| it.element_bytes), self.shape(0)?.clone())
+            }
+            "QuantizeLinear" => Known::of_shape(1, self.shape(0)?.clone()),
+            "GatherElements" => self.of_shape(self.shape(1)?.clone()),
+            "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool" => {
+                let image = self.shape(0)?;
+                self.of_shape(image.iter().enumerate().map(|(axis, it)| if axis < 2 { *it } else { Some(1) }).collect())
+            }
+            it if it.starts_with("Reduce") => self.reduced()?,
             "Where" => Known::of_shape(self.input(1)?.element_bytes, self.broadcast_all()?),
             it if KEEPS_SHAPE.contains(&it) => self.of_shape(self.shape(0)?.clone()),
             _ => return None,
@@ -373,6 +394,24 @@ impl Operator<'_> {
         Some(Known::of_shape(self.input(2).map_or(1, |it| it.element_bytes), shape))
     }
 
+    fn reduced(&self) -> Option<Known> {
+        let shape = self.shape(0)?;
+        let is_kept = int(self.node, "keepdims").unwrap_or(1) != 0;
+        let is_none = int(self.node, "noop_with_empty_axes").unwrap_or(0) != 0;
+        let axes = match (self.input(1), ints(self.node, "axes")) {
+            (Some(it), _) => it.integers()?,
+            (None, it) => it.to_vec(),
+        };
+        let axes = match &*axes {
+            [] if is_none => vec![],
+            [] => (0..shape.len()).collect(),
+            it => resolve_all(it, shape.len())?,
+        };
+        let dims = shape.iter().enumerate().map(|(axis, it)| if axes.contains(&axis) { Some(1) } else { *it });
+        let dims = dims.enumerate().filter(|(axis, _)| is_kept || !axes.contains(axis));
+        Some(self.of_shape(dims.map(|it| it.1).collect()))
+    }
+
     /// The values; the indices are as many.
     fn top_k(&self) -> Option<Known> {
         let mut shape = self.shape(0)?.clone();
@@ -399,52 +438,22 @@ impl Operator<'_> {
         Some(self.of_shape(vec![at(0, "transA", 0)?, at(1, "transB", 1)?]))
     }
 
-    /// Convolutions and pooling, as far as pads, strides and the kernel say how large an image is.
-    fn window(&self) -> Option<Known> {
-        let image = self.shape(0)?;
-        let n = image.len().checked_sub(2)?;
-        let is_convolution = self.node.op_type.starts_with("Conv");
-        let is_transposed = self.node.op_type == "ConvTranspose";
-        let group = u64::try_from(int(self.node, "group").unwrap_or(1)).ok()?;
-        let channels = match self.shape(1) {
-            Some(it) if is_transposed => it.get(1)?.map(|it| it.saturating_mul(group)),
-            Some(it) if is_convolution => *it.first()?,
-            _ => image[1],
-        };
-        let is_given = text(self.node, "auto_pad").is_none_or(|it| it == "NOTSET")
-            && int(self.node, "ceil_mode").unwrap_or(0) == 0;
-        let of = |name: &str, idx: usize, default: i64| ints(self.node, name).get(idx).copied().unwrap_or(default);
-        let size = |idx: usize| -> Option<u64> {
-            let size = i64::try_from(image[2 + idx]?).ok()?;
-            let declared = ints(self.node, "kernel_shape").get(idx).copied();
-            let kernel = match declared {
-                Some(it) => it,
-                None => i64::try_from((*self.shape(1)?.get(2 + idx)?)?).ok()?,
-            };
-            let reach = kernel.checked_sub(1)?.checked_mul(of("dilations", idx, 1))?.checked_add(1)?;
-            let pads = of("pads", idx, 0).checked_add(of("pads", n + idx, 0))?;
-            let stride = of("strides", idx, 1);
-            let res = if is_transposed {
-                let room = size.checked_sub(1)?.checked_mul(stride)?.checked_add(reach)?;
-                match ints(self.node, "output_shape").get(idx) {
-                    Some(it) => *it,
-                    None => room.checked_add(of("output_padding", idx, 0))?.checked_sub(pads)?,
-                }
-            } else {
-                size.checked_add(pads)?.checked_sub(reach)?.checked_div(stride)?.checked_add(1)?
-            };
-            u64::try_from(res).ok()
-        };
-        let sizes = (0..n).map(|idx| if is_given { size(idx) } else { None });
-        Some(self.of_shape([image[0], channels].into_iter().chain(sizes).collect()))
-    }
-
     fn broadcast_all(&self) -> Option<Shape> {
         let mut res = vec![];
         for idx in 0..self.inputs.len() {
-            res = broadcast(&res, self.shape(idx)?)?;
+            res = broadcast(&res, &self.aligned(idx)?)?;
         }
         Some(res)
+    }
+
+    /// Returns the shape of an input as it is broadcast: that of a second one had its axes where an attribute says.
+    fn aligned(&self, idx: usize) -> Option<Shape> {
+        let shape = self.shape(idx)?.clone();
+        let is_early = self.version < COUNTED_FROM_THE_END && int(self.node, "broadcast") == Some(1);
+        let (Some(axis), true) = (int(self.node, "axis"), is_early && idx == 1) else { return Some(shape) };
+        let n_axes = self.shape(0)?.len();
+        let end = resolve_axis(axis, n_axes).ok()? + shape.len();
+        Some([shape, vec![Some(1); n_axes.checked_sub(end)?]].concat())
     }
 
     fn arithmetic(&self) -> Option<Known> {
@@ -512,7 +521,8 @@ fn broadcast(a: &[Option<u64>], b: &[Option<u64>]) -> Option<Shape> {
     (0..rank).map(one).collect()
 }
 
-fn matmul(a: &[Option<u64>], b: &[Option<u64>]) -> Option<Shape> {
+/// Returns the shape of a product of matrices, one for each place of the axes before the last two.
+pub(super) fn stacked(a: &[Option<u64>], b: &[Option<u64>]) -> Option<Shape> {
     if a.len() < 2 || b.len() < 2 {
         return None;
     }
@@ -522,16 +532,21 @@ fn matmul(a: &[Option<u64>], b: &[Option<u64>]) -> Option<Shape> {
 }
 
 /// Operators whose output has the type and shape of their first input.
-const KEEPS_SHAPE: [&str; 41] = [
+const KEEPS_SHAPE: [&str; 58] = [
     "Abs",
     "Acos",
+    "Acosh",
     "Asin",
+    "Asinh",
     "Atan",
+    "Atanh",
     "BatchNormalization",
     "Ceil",
     "Celu",
     "Clip",
     "Cos",
+    "Cosh",
+    "CumProd",
     "CumSum",
     "Dropout",
     "Elu",
@@ -539,8 +554,10 @@ const KEEPS_SHAPE: [&str; 41] = [
     "Exp",
     "Floor",
     "Gelu",
+    "GroupNormalization",
     "HardSigmoid",
     "HardSwish",
+    "Hardmax",
     "InstanceNormalization",
     "LRN",
     "LayerNormalization",
@@ -548,115 +565,33 @@ const KEEPS_SHAPE: [&str; 41] = [
     "Log",
     "LogSoftmax",
     "LpNormalization",
+    "MeanVarianceNormalization",
     "Mish",
     "Neg",
     "PRelu",
+    "RMSNormalization",
     "Reciprocal",
     "Relu",
     "Round",
+    "Scatter",
+    "ScatterElements",
+    "ScatterND",
     "Selu",
+    "Shrink",
     "Sigmoid",
     "Sign",
     "Sin",
+    "Sinh",
     "Softmax",
     "Softplus",
+    "Softsign",
     "Sqrt",
+    "Swish",
     "Tan",
     "Tanh",
+    "ThresholdedRelu",
     "Trilu",
 ];
 
 #[cfg(test)]
-mod tests {
-    use tract_onnx::pb::AttributeProto;
-
-    use super::*;
-
-    fn numbers(values: &[i64]) -> Option<Known> {
-        Some(Known::of_numbers(8, vec![values.len() as u64], values.iter().map(|&it| it as f64).collect()))
-    }
-
-    fn floats_of(dims: &[u64]) -> Option<Known> {
-        Some(Known::of_shape(4, known(dims.to_vec())))
-    }
-
-    fn shape(op_type: &str, attribute: Vec<AttributeProto>, inputs: &[Option<Known>]) -> String {
-        let node = NodeProto { op_type: op_type.to_owned(), attribute, ..Default::default() };
-        node_outputs(&node, inputs)[0].shape_text()
-    }
-
-    fn ints_of(name: &str, values: &[i64]) -> AttributeProto {
-        AttributeProto { name: name.to_owned(), ints: values.to_vec(), ..Default::default() }
-    }
-
-    fn int_of(name: &str, value: i64) -> AttributeProto {
-        AttributeProto { name: name.to_owned(), i: value, ..Default::default() }
-    }
-
-    #[test]
-    fn shapes_follow_the_operators() {
-        let image = || floats_of(&[1, 3, 8, 8]);
-        let check = |op_type: &str, attributes, inputs: &[Option<Known>], wanted: &str| {
-            assert_eq!(shape(op_type, attributes, inputs), wanted, "{op_type}");
-        };
-        check("ConstantOfShape", vec![], &[numbers(&[2, 3])], "[2, 3]");
-        check("Expand", vec![], &[floats_of(&[3, 1]), numbers(&[2, 1, 6])], "[2, 3, 6]");
-        check("Tile", vec![], &[floats_of(&[3, 2]), numbers(&[2, 5])], "[6, 10]");
-        check("Range", vec![], &[numbers(&[0]), numbers(&[10]), numbers(&[3])], "[4]");
-        check("Pad", vec![], &[floats_of(&[3, 2]), numbers(&[0, 1, 2, 3])], "[5, 6]");
-        check("Gather", vec![int_of("axis", 1)], &[floats_of(&[3, 2]), numbers(&[0, 1, 1])], "[3, 3]");
-        check("Concat", vec![int_of("axis", -1)], &[floats_of(&[3, 2]), floats_of(&[3, 5])], "[3, 7]");
-        check("OneHot", vec![], &[numbers(&[1, 2]), numbers(&[9]), numbers(&[0, 1])], "[2, 9]");
-        check("Resize", vec![], &[image(), None, None, numbers(&[1, 3, 5, 6])], "[1, 3, 5, 6]");
-        check("MatMul", vec![], &[floats_of(&[7, 1, 2]), floats_of(&[2, 9])], "[7, 1, 9]");
-        check("TopK", vec![int_of("axis", 0)], &[floats_of(&[7, 2]), numbers(&[3])], "[3, 2]");
-        check("MelWeightMatrix", vec![], &[numbers(&[8]), numbers(&[16]), None], "[9, 8]");
-        let equation =
-            AttributeProto { name: "equation".to_owned(), s: b"ab, bc -> ac".to_vec(), ..Default::default() };
-        check("Einsum", vec![equation], &[floats_of(&[7, 1]), floats_of(&[5, 9])], "[7, 9]");
-        check("Reshape", vec![], &[floats_of(&[4, 6]), numbers(&[0, -1, 2])], "[4, 3, 2]");
-        check("Squeeze", vec![ints_of("axes", &[0])], &[floats_of(&[1, 6])], "[6]");
-        check("Unsqueeze", vec![], &[floats_of(&[6]), numbers(&[0, -1])], "[1, 6, 1]");
-        let weights = floats_of(&[16, 3, 3, 3]);
-        check(
-            "Conv",
-            vec![ints_of("pads", &[1; 4]), ints_of("strides", &[2, 2])],
-            &[image(), weights],
-            "[1, 16, 4, 4]",
-        );
-        let weights = floats_of(&[3, 16, 2, 2]);
-        check("ConvTranspose", vec![ints_of("strides", &[2, 2])], &[image(), weights], "[1, 16, 16, 16]");
-        let (kernel, ceil) = (ints_of("kernel_shape", &[2, 2]), int_of("ceil_mode", 1));
-        check("MaxPool", vec![kernel.clone(), ints_of("strides", &[2, 2])], &[image()], "[1, 3, 4, 4]");
-        check("MaxPool", vec![kernel, ceil], &[image()], "[1, 3, ?, ?]");
-        let scale = Some(Known::of_numbers(4, vec![1], vec![0.7_f32.into()]));
-        check("Resize", vec![], &[floats_of(&[10]), None, scale], "[7]");
-        let dynamic = Some(Known::of_shape(4, vec![None, Some(4)]));
-        check("Add", vec![], &[dynamic, floats_of(&[4])], "[?, 4]");
-    }
-
-    #[test]
-    fn numbers_are_followed_as_shapes_are_computed() {
-        let of = |op_type: &str, inputs: &[Option<Known>]| {
-            let node = NodeProto { op_type: op_type.to_owned(), ..Default::default() };
-            Some(node_outputs(&node, inputs)[0].clone())
-        };
-        let shape = of("Shape", &[floats_of(&[2, 3, 4])]);
-        let picked = of("Gather", &[shape, numbers(&[2, -3])]);
-        let doubled = of("Mul", &[picked, numbers(&[2])]);
-        assert_eq!(doubled.clone().unwrap().numbers.unwrap(), [8.0, 4.0]);
-        let tail = of("Slice", &[doubled, numbers(&[1]), numbers(&[i64::MAX]), numbers(&[0])]);
-        assert_eq!(tail.unwrap().numbers.unwrap(), [4.0]);
-        let small = |it: f64| Some(Known::of_numbers(4, vec![1], vec![it]));
-        assert_eq!(of("Div", &[small(7.0), small(2.0)]).unwrap().numbers, None);
-        assert_eq!(of("Div", &[small(8.0), small(2.0)]).unwrap().numbers.unwrap(), [4.0]);
-        let cast = |to: i64, input: Option<Known>| {
-            let attribute = vec![int_of("to", to)];
-            let node = NodeProto { op_type: "Cast".to_owned(), attribute, ..Default::default() };
-            node_outputs(&node, &[input])[0].numbers.clone()
-        };
-        assert_eq!(cast(9, numbers(&[5, 0])).unwrap(), [1.0, 0.0]);
-        assert_eq!(cast(2, numbers(&[258])), None);
-        assert_eq!(cast(7, small(2.5)).unwrap(), [2.0]);
-    }
-}
+mod tests;

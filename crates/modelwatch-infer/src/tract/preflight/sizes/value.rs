@@ -24,7 +24,7 @@ pub(in crate::tract) struct Known {
 }
 
 impl Known {
-    pub(super) fn anything() -> Self {
+    pub(in crate::tract) fn anything() -> Self {
         Self { element_bytes: 1, shape: None, numbers: None, is_constant: false }
     }
 

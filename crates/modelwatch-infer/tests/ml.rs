@@ -514,3 +514,18 @@ fn features_of_double_precision_are_scaled_in_it() {
     assert_close("double precision", &scaled(given("x", DOUBLE, 2, Arc::new(x))), &[3.75, 0.2]);
     assert_close("integers", &scaled(integers(2, &[16_777_217, 3])), &[0.0, 0.2]);
 }
+
+#[test]
+fn texts_are_numbers_only_where_they_are_such() {
+    let cast = |to: i64, texts: &[&str]| {
+        let to = AttributeProto { name: "to".to_owned(), r#type: 2, i: to, ..Default::default() };
+        let nodes = vec![node("Cast", "", &["x"], "y", vec![to])];
+        answer(nodes, vec![], &[names(1, texts)]).map(|it| as_numbers(&it)).map_err(|it| it.to_string())
+    };
+    assert_eq!(cast(7, &[" 3", "-4 ", "+5"]), Ok(vec![3.0, -4.0, 5.0]));
+    assert_eq!(cast(1, &[" 1.5", "1e3"]), Ok(vec![1.5, 1000.0]));
+    let said = cast(7, &["1", "1.9"]).unwrap_err();
+    assert!(said.contains("the text \"1.9\" is no whole number from -9223372036854775808 to"), "{said}");
+    let said = cast(1, &["1", "many"]).unwrap_err();
+    assert!(said.contains("the text \"many\" is no number"), "{said}");
+}

@@ -31,7 +31,8 @@ use tract_onnx::{
 
 use super::{
     apart, axes::reduced, double::Double, dynamic_product::Quantization, error_function::ErrorFunction,
-    integer_product::IntegerProduct, lengths, places, reductions::Fold, whole_range::WholeRange, widened::Widened,
+    integer_product::IntegerProduct, lengths, places, reductions::Fold, texts::FromTexts, whole_range::WholeRange,
+    widened::Widened,
 };
 
 /// Replaces what is known to be wrong, in the graphs of loops and branches as well.
@@ -68,6 +69,9 @@ pub(super) fn repair(model: &mut TypedModel) {
             node.op = Box::new(it);
         }
         if let Some(it) = IntegerProduct::of(node) {
+            node.op = Box::new(it);
+        }
+        if let Some(it) = input.as_ref().and_then(|it| FromTexts::of(node, it)) {
             node.op = Box::new(it);
         }
         if let Some(it) = input.as_ref().and_then(|it| places::of(node, it)) {

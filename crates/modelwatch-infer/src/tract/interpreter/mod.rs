@@ -25,7 +25,7 @@ use graph::{Context, Graph};
 pub(super) use kernels::is_known;
 pub(super) use loops::{Costly, Limits};
 pub(super) use tract_node::make_constant;
-pub(super) use value::Value;
+pub(super) use value::{Value, data_type_of};
 
 /// A model ready to be interpreted.
 pub(super) struct Interpreter {

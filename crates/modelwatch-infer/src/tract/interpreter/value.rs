@@ -146,7 +146,7 @@ pub(super) fn datum_type_of(data_type: i32) -> TractResult<DatumType> {
 }
 
 /// Returns ONNX's number for tract's type.
-pub(super) fn data_type_of(datum_type: DatumType) -> Option<i32> {
+pub(in crate::tract) fn data_type_of(datum_type: DatumType) -> Option<i32> {
     Some(match datum_type {
         DatumType::F32 => 1,
         DatumType::U8 => 2,

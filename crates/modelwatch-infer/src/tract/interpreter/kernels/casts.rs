@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tract_onnx::{
     prelude::{DatumType, IntoTensor, Tensor, TractResult, tract_ndarray::ArrayD},
-    tract_hir::internal::{TractErrorContext, bail, ensure},
+    tract_hir::internal::{bail, ensure},
 };
 
 use super::arrays::{elements, full, unravel};
@@ -34,7 +34,7 @@ fn cast_to(call: &Call<'_>, data_type: i32) -> TractResult<Vec<Value>> {
         other => other.tensor()?,
     };
     let is_text = tensor.datum_type() == DatumType::String;
-    let numbers = if is_text && data_type != TEXT { Arc::new(parsed(tensor)?) } else { tensor.clone() };
+    let numbers = if is_text && data_type != TEXT { Arc::new(texts::read(tensor, data_type)?) } else { tensor.clone() };
     let value = Value::of_type(data_type, |datum_type| match datum_type {
         DatumType::String if is_text => Ok((**tensor).clone()),
         DatumType::String => texts::written(tensor),
@@ -78,13 +78,6 @@ fn nearest_power(value: f32, mode: &str, overflow: Overflow) -> f32 {
         (true, Overflow::Saturate) => 2f32.powi(127),
         (true, Overflow::Infinite) => f32::NAN,
     }
-}
-
-/// Returns the numbers that texts stand for; the specification names `NaN`, `INF` and a sign besides decimal notation.
-fn parsed(tensor: &Tensor) -> TractResult<Tensor> {
-    let parse = |text: &String| text.trim().parse::<f64>().with_context(|| format!("the text {text:?} is no number"));
-    let numbers: Vec<f64> = tensor.to_plain_array_view::<String>()?.iter().map(parse).collect::<TractResult<_>>()?;
-    Tensor::from_shape(tensor.shape(), &numbers)
 }
 
 /// Reads the bits of one type as another, little end first; widths may differ along the last axis.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{
-    assert_within, batch, fixture, npz, numbers,
+    Npy, assert_within, batch, fixture, npz, numbers,
     tensorflow::{FLAG, FLOAT, INTEGER, SHORT, cast, check, floats, integer, integers, load, op},
     threads,
 };
@@ -298,4 +298,25 @@ fn remainders_and_error_functions_keep_their_digits() {
         ];
         check(name, &[1], nodes, &[x], &[1.0]);
     }
+}
+
+#[test]
+fn an_index_outside_of_a_table_is_named() {
+    let gather = |indices: &str| {
+        let table = floats("table", &[3, 1], &[10.0, 20.0, 30.0]);
+        let node = op("picked", "GatherV2", &["table", indices, "axis"]);
+        vec![table, integer("axis", 0), node.attr("Tparams", FLOAT).attr("Tindices", SHORT).attr("Taxis", SHORT)]
+    };
+    let by_data = || {
+        let nodes = vec![cast("places", "x", FLOAT, SHORT), op("y", "Identity", &["picked"]).attr("T", FLOAT)];
+        [nodes, gather("places")].concat()
+    };
+    check("GatherV2", &[1], by_data(), &[2.0, 0.0], &[30.0, 10.0]);
+    let x = Npy { shape: vec![2, 1], values: vec![1.0, 7.0] };
+    let said = load(&[1], by_data()).unwrap().run(&batch(&[("x", &x)]), threads(1)).unwrap_err().to_string();
+    assert!(said.contains("node `picked` (Gather): index 7 is outside of an axis of 3"), "{said}");
+    let constant = [vec![integers("places", &[1, 7])], gather("places")].concat();
+    let nodes = [constant, vec![op("y", "Add", &["x", "picked"]).attr("T", FLOAT)]].concat();
+    let said = load(&[1], nodes).err().unwrap().to_string();
+    assert!(said.contains("\"picked\" GatherV2: index 7 is outside of an axis of 3"), "{said}");
 }

@@ -5,10 +5,14 @@ use tract_onnx::{
     prelude::{IntoArcTensor, OutletId, TValue, TVec, TractResult, TypedFact, TypedModel},
     tract_core::{
         model::typed::TypedSimpleState,
-        ops::{OpState, array::Range, konst::Const},
+        ops::{
+            OpState,
+            array::{Gather, Range},
+            konst::Const,
+        },
         plan,
     },
-    tract_hir::internal::{EvalContext, SymbolValues, TDim, TypedNode, bail, ensure},
+    tract_hir::internal::{EvalContext, SymbolValues, TDim, TractErrorContext, TypedNode, bail, ensure},
 };
 
 use super::{nodes::n_uses, whole_range::WholeRange};
@@ -67,7 +71,20 @@ pub(super) fn eval(
     if node.outputs.iter().any(|it| it.fact.shape.as_concrete().is_none()) {
         check_made(context.symbols, node, &inputs)?;
     }
+    if let Some(it) = node.op_as::<Gather>() {
+        check_places(&inputs, it.axis).with_context(|| format!("node `{}` ({})", node.name, node.op.name()))?;
+    }
     plan::eval(context, state, node, inputs)
+}
+
+/// Fails at an index that is outside of the axis which it counts along, where tract panics.
+pub(super) fn check_places(inputs: &[TValue], axis: usize) -> TractResult<()> {
+    let [of, places] = inputs else { return Ok(()) };
+    let n = of.shape().get(axis).copied().with_context(|| format!("there is no axis {axis}"))? as i64;
+    match places.to_plain_array_view::<i64>()?.iter().find(|it| !(-n..n).contains(*it)) {
+        Some(it) => bail!("index {it} is outside of an axis of {n}"),
+        None => Ok(()),
+    }
 }
 
 /// Fails if a node would make more of these inputs than one tensor may have.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use tract_onnx::{
-    prelude::{DatumType, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tensor0, tvec},
+    prelude::{DatumType, IntoTValue, OutletId, SpecialOps, TVec, Tensor, TractResult, TypedModel, tensor0, tvec},
     tract_core::ops::{
         array::{Gather, MultiBroadcastTo, Pad, PadMode, Slice, Tile, Topk, TypedConcat},
         cast::{cast, wire_cast},
@@ -27,7 +27,7 @@ use super::{data_type, int, text};
 use crate::tract::{
     axes::{constant_integers, resolve_axes, resolve_axis},
     limits::MAX_ELEMENTS,
-    memory::MAX_TENSOR_BYTES,
+    memory::{MAX_TENSOR_BYTES, check_places},
     preflight::check_order,
     reductions::{Fold, Taken, adds_in_too_few_bits, wire_integers},
     wired::{several, wired},
@@ -73,6 +73,11 @@ fn gather(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractRes
     ensure!(inputs.len() == 3, "GatherV2 has {} inputs", inputs.len());
     let axis = resolve_axis(one(model, inputs[2])?, model.outlet_fact(inputs[0])?.rank())?;
     let indices = model.wire_node(format!("{prefix}.indices"), cast(DatumType::I64), &inputs[1..2])?;
+    // What is constant is evaluated at once.
+    let constants = [inputs[0], indices[0]].map(|it| model.outlet_fact(it).ok()?.konst.clone());
+    if let [Some(table), Some(indices)] = constants {
+        check_places(&[table.into_tvalue(), indices.into_tvalue()], axis)?;
+    }
     model.wire_node(prefix, Gather { axis, output_type: None }, &[inputs[0], indices[0]])
 }
 

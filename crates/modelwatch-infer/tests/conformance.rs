@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Npy, assert_close, fixture, npz, numbers, run};
+use common::{Npy, assert_close, batch, fixture, npz, numbers, run};
 use modelwatch_infer::{ExactModel, ExactValue, HostTensor, Model, Values as Elements, Way};
 
 /// Models that cannot be run correctly, and what the error says after the path.
@@ -70,10 +70,14 @@ fn training_series_equals_onnxruntime() {
 #[derive(Clone, Copy, PartialEq)]
 enum Agreement {
     Values,
-    /// Integer kernels may differ by a step: the class must agree on all rows but this many (of 360).
-    TopClass(usize),
+    /// Integer kernels may differ by a step of the output's own scale, if it has one, and in no class.
+    Quantized {
+        step: f64,
+    },
+    /// The scale is taken from all rows.
+    AtOnce,
 }
-use Agreement::{TopClass, Values};
+use Agreement::{AtOnce, Quantized, Values};
 
 const DIGITS: [(&str, &str, Agreement); 11] = [
     ("digits/cnn/cnn.onnx", "ort", Values),
@@ -83,9 +87,9 @@ const DIGITS: [(&str, &str, Agreement); 11] = [
     ("digits/cnn/cnn_frozen_b1.pb", "tf", Values),
     ("digits/cnn/saved_model", "tf", Values),
     ("digits/cnn/cnn.tflite", "tf", Values),
-    ("digits/cnn/cnn_int8_qdq.onnx", "cnn_int8_qdq", TopClass(0)),
-    ("digits/cnn/cnn_int8_qop.onnx", "cnn_int8_qop", TopClass(0)),
-    ("digits/cnn/mlp_int8_dynamic.onnx", "mlp_int8_dynamic", TopClass(0)),
+    ("digits/cnn/cnn_int8_qdq.onnx", "cnn_int8_qdq", Quantized { step: 1.0 / 255.0 }),
+    ("digits/cnn/cnn_int8_qop.onnx", "cnn_int8_qop", Quantized { step: 1.0 / 256.0 }),
+    ("digits/cnn/mlp_int8_dynamic.onnx", "mlp_int8_dynamic", AtOnce),
     ("digits/cnn/cnn.onnx", "tf", Values),
 ];
 
@@ -94,16 +98,20 @@ fn one_network_in_every_format_equals_its_reference() {
     let test = &npz("digits/data/test.npz")["x"];
     let reference = npz("digits/cnn/ref_outputs.npz");
     for (path, key, agreement) in DIGITS {
-        let outputs = run(&Model::load(&fixture(path)).unwrap_or_else(|it| panic!("{it}")), &[test]);
+        let model = Model::load(&fixture(path)).unwrap_or_else(|it| panic!("{it}"));
+        let outputs = match agreement {
+            AtOnce => model.run_at_once(&batch(&[(&model.info().inputs[0].name, test)])).unwrap(),
+            Values | Quantized { .. } => run(&model, &[test]),
+        };
         let (got, wanted) = (numbers(outputs.column(0)), &reference[key].values);
         match agreement {
-            Values => assert_close(path, &got, wanted),
-            TopClass(allowed) => {
+            Values | AtOnce => assert_close(path, &got, wanted),
+            Quantized { step } => {
                 let top = |it: &[f64]| (0..10).max_by(|&a, &b| it[a].total_cmp(&it[b])).unwrap();
                 let differ = got.chunks(10).zip(wanted.chunks(10)).filter(|(a, b)| top(a) != top(b)).count();
-                assert!(differ <= allowed, "{path}: {differ} classes differ");
+                assert_eq!(differ, 0, "{path}: classes differ");
                 let furthest = got.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-                assert!(furthest < 0.05, "{path}: off by {furthest}");
+                assert!(furthest <= step + 1e-6, "{path}: off by {furthest}");
             }
         }
     }

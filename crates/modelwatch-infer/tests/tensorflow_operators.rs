@@ -9,6 +9,7 @@ use common::{
     threads,
 };
 use modelwatch_infer::{InferError, Model, inspect};
+use tract_tensorflow::tfpb::tensorflow::DataType;
 
 #[test]
 fn axes_are_added_where_tensorflow_adds_them() {
@@ -319,4 +320,81 @@ fn an_index_outside_of_a_table_is_named() {
     let nodes = [constant, vec![op("y", "Add", &["x", "picked"]).attr("T", FLOAT)]].concat();
     let said = load(&[1], nodes).err().unwrap().to_string();
     assert!(said.contains("\"picked\" GatherV2: index 7 is outside of an axis of 3"), "{said}");
+}
+
+#[test]
+fn lengths_and_flags_of_numbers_are_given() {
+    let as_float = |name: &str, from: DataType| cast("y", name, from, FLOAT);
+    let flag = |name: &str| vec![op("flag", name, &["x"]).attr("T", FLOAT), as_float("flag", FLAG)];
+    let x = [1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    check("IsNan", &[4], flag("IsNan"), &x, &[0.0, 1.0, 0.0, 0.0]);
+    check("IsInf", &[4], flag("IsInf"), &x, &[0.0, 0.0, 1.0, 1.0]);
+    check("IsFinite", &[4], flag("IsFinite"), &x, &[1.0, 0.0, 0.0, 0.0]);
+    let xor = vec![
+        cast("a", "x", FLOAT, FLAG),
+        floats("turn", &[4], &[0.0, 1.0, 0.0, 1.0]),
+        cast("b", "turn", FLOAT, FLAG),
+        op("flag", "LogicalXor", &["a", "b"]),
+        as_float("flag", FLAG),
+    ];
+    check("LogicalXor", &[4], xor, &[0.0, 0.0, 2.0, 2.0], &[0.0, 1.0, 1.0, 0.0]);
+    for (name, wanted) in [("Rank", 3.0), ("Size", 6.0)] {
+        // Of a part whose shape does not depend on the rows.
+        let nodes = vec![
+            floats("table", &[1, 2, 3], &[0.0; 6]),
+            op("n", name, &["table"]).attr("T", FLOAT).attr("out_type", SHORT),
+            cast("number", "n", SHORT, FLOAT),
+            op("y", "Mul", &["x", "number"]).attr("T", FLOAT),
+        ];
+        check(name, &[2], nodes, &[1.0, 2.0], &[wanted, 2.0 * wanted]);
+    }
+}
+
+#[test]
+fn angles_bands_and_neighbors_are_as_specified() {
+    let arc = vec![floats("two", &[2], &[-1.0, 0.0]), op("y", "Atan2", &["x", "two"]).attr("T", FLOAT)];
+    let pi = std::f64::consts::PI;
+    check("Atan2", &[2], arc, &[0.0, 0.0, 1.0, -2.0], &[pi, 0.0, 0.75 * pi, -0.5 * pi]);
+    let x: Vec<f64> = (1..10).map(f64::from).collect();
+    for (below, above, wanted) in [
+        (-1, 0, [1.0, 0.0, 0.0, 4.0, 5.0, 0.0, 7.0, 8.0, 9.0]),
+        (0, -1, [1.0, 2.0, 3.0, 0.0, 5.0, 6.0, 0.0, 0.0, 9.0]),
+        (1, 0, [1.0, 0.0, 0.0, 4.0, 5.0, 0.0, 0.0, 8.0, 9.0]),
+        (-1, -1, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]),
+    ] {
+        let band = op("y", "MatrixBandPart", &["x", "below", "above"]).attr("T", FLOAT).attr("Tindex", SHORT);
+        let nodes = vec![integer("below", below), integer("above", above), band];
+        check(&format!("MatrixBandPart {below} {above}"), &[3, 3], nodes, &x, &wanted);
+    }
+    // By the formula of `tf.nn.local_response_normalization`.
+    let normal = op("y", "LRN", &["x"]).attr("T", FLOAT).attr("depth_radius", 1_i64);
+    let normal = normal.attr("bias", 2.0_f32).attr("alpha", 0.5_f32).attr("beta", 1.0_f32);
+    let wanted = [1.0 / 4.5, 2.0 / 9.0, 3.0 / 8.5];
+    check("LRN", &[1, 1, 3], vec![normal], &[1.0, 2.0, 3.0], &wanted);
+}
+
+#[test]
+fn parts_of_sequences_are_reversed_and_numbers_scattered() {
+    let nodes = vec![
+        floats("lengths", &[2], &[1.0, 3.0]),
+        cast("n", "lengths", FLOAT, INTEGER),
+        op("y", "ReverseSequence", &["x", "n"]).attr("T", FLOAT).attr("seq_dim", 2_i64).attr("batch_dim", 1_i64),
+    ];
+    let x: Vec<f64> = (0..12).map(f64::from).collect();
+    let wanted = [0.0, 1.0, 2.0, 5.0, 4.0, 3.0, 6.0, 7.0, 8.0, 11.0, 10.0, 9.0];
+    check("ReverseSequence", &[2, 3], nodes, &x, &wanted);
+    let scattered = |last: i32| {
+        let places = vec![integers("flat", &[3, 1, last]), integers("two", &[3, 1])];
+        let nodes = vec![
+            op("places", "Reshape", &["flat", "two"]).attr("T", SHORT).attr("Tshape", SHORT),
+            floats("numbers", &[3], &[1.0, 2.0, 4.0]),
+            integers("shape", &[4]),
+            op("sums", "ScatterNd", &["places", "numbers", "shape"]).attr("T", FLOAT).attr("Tindices", SHORT),
+            op("y", "Add", &["x", "sums"]).attr("T", FLOAT),
+        ];
+        [places, nodes].concat()
+    };
+    check("ScatterNd", &[4], scattered(3), &[10.0; 4], &[10.0, 12.0, 10.0, 15.0]);
+    let said = load(&[4], scattered(4)).err().unwrap().to_string();
+    assert!(said.contains("the index [4] is outside of [4]"), "{said}");
 }

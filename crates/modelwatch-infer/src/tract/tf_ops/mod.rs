@@ -6,6 +6,7 @@ mod constant;
 mod convolutions;
 mod images;
 mod numbers;
+mod own;
 mod shapes;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
     fmt::Write,
 };
 
+use tract_onnx::prelude::{OutletId, SpecialOps, TVec, TractResult, TypedModel, tensor0, tvec};
 use tract_tensorflow::{
     Tensorflow,
     model::TfOpRegister,
@@ -24,6 +26,7 @@ use super::{
     lengths,
     limits::{MAX_ELEMENTS, MAX_REPEATED},
     saved_model::{CALLS, CONDITIONALS, HANDLES, READERS, TRANSPARENT},
+    wired::wired,
 };
 
 /// Returns tract's TensorFlow reader with these operators in place of its own.
@@ -35,13 +38,22 @@ pub(super) fn tensorflow() -> Tensorflow {
 
 fn register(register: &mut TfOpRegister) {
     register.insert("Const", constant::build);
+    register.insert("Rank", |_, _| Ok(wired("Rank", &[], rank)));
     register.insert("Shape", |_, _| Ok(lengths::shape()));
+    register.insert("Size", |_, _| Ok(lengths::size()));
     arrays::register(register);
     choices::register(register);
     convolutions::register(register);
     images::register(register);
     numbers::register(register);
+    own::register(register);
     shapes::register(register);
+}
+
+fn rank(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    let [x] = numbers::arguments(inputs)?;
+    let rank = i32::try_from(model.outlet_fact(x)?.rank())?;
+    Ok(tvec!(model.add_const(prefix, tensor0(rank))?))
 }
 
 /// Returns the operators that cannot be run, or would be run wrongly, each with its node.

@@ -67,6 +67,7 @@ pub(super) fn register(register: &mut TfOpRegister) {
     register.insert("Square", |_, _| Ok(math::square().into_hir()));
     register.insert("Tan", |_, _| Ok(math::tan().into_hir()));
     register.insert("LogicalNot", |_, _| Ok(logic::not().into_hir()));
+    register.insert("LogicalXor", |_, _| Ok(logic::Xor.into_hir()));
     register.insert("NotEqual", |_, _| Ok(logic::CompNE.into_hir()));
 
     for op in ["CheckNumerics", "EnsureShape", "PreventGradient", "Snapshot", "StopGradient"] {

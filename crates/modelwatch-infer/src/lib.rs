@@ -50,7 +50,7 @@ pub use runtime::{Executable, Prepared, Runtime, Worker, rows_of};
 pub use spec::{ElementType, Layers, ModelFormat, ModelInfo, TensorSpec};
 pub use tensor::{HostTensor, Values};
 pub use tract::{
-    MICRO_BATCH, NodeGraph, RowTest, RowTests, TractRuntime, audited_operators,
+    MICRO_BATCH, NodeGraph, RowTest, RowTests, Tap, TractRuntime, audited_operators,
     guard::{guarded, one_line},
     tensorflow_operators,
 };

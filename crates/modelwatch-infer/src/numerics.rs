@@ -18,6 +18,8 @@ pub struct Numerics {
     pub constants: Vec<NodeNumbers>,
     /// Nodes such as `If` that compute with graphs of their own, whose inner nodes are not among `nodes`.
     pub nested: Vec<String>,
+    /// Whether no graph was compiled: the nodes are those of the file, run one by one.
+    pub is_interpreted: bool,
 }
 
 /// Where the values of an operator end, and what is beyond can no longer be told.
@@ -104,7 +106,7 @@ impl Model {
         if n_rows == 0 {
             return Ok(Numerics::default());
         }
-        let graph = self.executable.nodes(&row_shapes(&inputs), None)?;
+        let graph = self.executable.tap(&row_shapes(&inputs))?;
         let rows = graph.rows();
         let names: Vec<_> = self.info().outputs.iter().map(|it| it.name.clone()).collect();
         let path = self.executable.path();
@@ -120,6 +122,6 @@ impl Model {
             guard::guarded(path, add)?;
         }
         let nested = graph.nested(self.info().operators.contains_key("Scan"));
-        Ok(Numerics { nodes: graph.in_order(res), constants, nested })
+        Ok(Numerics { nodes: graph.in_order(res), constants, nested, is_interpreted: graph.is_interpreted() })
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     error::InferError,
     spec::{Layers, ModelInfo},
     tensor::HostTensor,
-    tract::NodeGraph,
+    tract::{NodeGraph, Tap},
 };
 
 /// Something that reads model files.
@@ -51,6 +51,13 @@ pub trait Executable: Send + Sync {
     /// Returns the graph as written, to be run node by node on inputs whose rows have these shapes: for as many rows as are
     /// wanted, or for as few as can be, save where the batch is part of the model.
     fn nodes(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError>;
+    /// Returns what shows the values of the nodes for inputs whose rows have these shapes, of as few rows at once as can be.
+    ///
+    /// # Errors
+    /// As [`Executable::nodes`], unless the nodes can be shown in another way.
+    fn tap(&self, row_shapes: &[Vec<usize>]) -> Result<Tap, InferError> {
+        Ok(Tap::Compiled(Box::new(self.nodes(row_shapes, None)?)))
+    }
     /// Returns the graph as [`Executable::nodes`], of an ONNX model, with the places of the file's tensors in it.
     fn nodes_of_file(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError>;
 }

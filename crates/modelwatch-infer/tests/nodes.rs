@@ -318,8 +318,9 @@ fn of_a_model_that_is_interpreted_only_the_outputs_are_compared() {
 fn the_numbers_of_every_node_are_told() {
     let test = npz("digits/data/test.npz")["x"].head(16);
     let model = Model::load(&fixture(CNN)).unwrap();
-    let Numerics { nodes, constants, nested } = model.numerics(&rows_for(&model, &test), &|| false).unwrap();
-    assert!(nested.is_empty(), "{nested:?}");
+    let Numerics { nodes, constants, nested, is_interpreted } =
+        model.numerics(&rows_for(&model, &test), &|| false).unwrap();
+    assert!(nested.is_empty() && !is_interpreted, "{nested:?}");
     assert_eq!((&*nodes[0].operator, nodes[0].n), ("", 16 * 64));
     let range = nodes[0].range.unwrap();
     assert!(range.least == 0.0 && range.greatest == 1.0 && (0.1..0.5).contains(&nodes[0].mean_square()), "{nodes:?}");
@@ -334,6 +335,34 @@ fn the_numbers_of_every_node_are_told() {
     let range = constants.iter().find(is_fc1).unwrap().range.unwrap();
     let extreme = |pick: fn(f64, f64) -> f64| weights.iter().copied().reduce(pick).unwrap();
     assert_close("fc1", &[range.least, range.greatest], &[extreme(f64::min), extreme(f64::max)]);
+}
+
+#[test]
+fn of_a_model_that_is_interpreted_the_numbers_are_told_as_well() {
+    let test = npz("digits/data/test.npz")["x"].head(3);
+    let other = with_change(&fixture(CNN), |graph| {
+        // tract computes it wrongly.
+        let output = graph.output[0].name.clone();
+        graph.node.push(proto::node("Celu", "", &[&output], "unused", vec![]));
+    });
+    let numbers = |path: &Path| {
+        let model = Model::load(path).unwrap();
+        model.numerics(&rows_for(&model, &test), &|| false).unwrap()
+    };
+    let (compiled, interpreted) = (numbers(&fixture(CNN)), numbers(other.path()));
+    assert!(!compiled.is_interpreted && interpreted.is_interpreted);
+    let mut n_alike = 0;
+    for node in &interpreted.nodes {
+        let is_alike = |it: &&NodeNumbers| (&it.name, &it.operator) == (&node.name, &node.operator);
+        let Some(wanted) = compiled.nodes.iter().find(is_alike) else { continue };
+        n_alike += 1;
+        assert_eq!((node.n, &node.outputs, node.is_float), (wanted.n, &wanted.outputs, wanted.is_float));
+        let ends = |it: &NodeNumbers| [it.range.unwrap().least, it.range.unwrap().greatest, it.mean_square()];
+        assert_close(&node.name, &ends(node), &ends(wanted));
+    }
+    assert!(n_alike > 5 && interpreted.nodes.iter().any(|it| it.outputs == ["probs"]), "{interpreted:?}");
+    let weights = &npz("digits/cnn/cnn.npz")["digits_cnn.fc1.kernel"].values;
+    assert!(interpreted.constants.iter().any(|it| it.n == weights.len() as u64), "{:?}", interpreted.constants);
 }
 
 /// Returns a model that answers with the integers from `first` on.

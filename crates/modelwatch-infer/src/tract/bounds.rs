@@ -12,13 +12,21 @@ use crate::numerics::Bounds;
 /// How near a sigmoid or tanh comes to its ends before single precision no longer tells one input from another.
 const NEAR: f64 = 1e-6;
 
+/// Returns the bounds of an operator that has them whatever its inputs are.
+pub(super) fn of_operator(operator: &str) -> Option<Bounds> {
+    match operator {
+        "Sigmoid" => Some(Bounds { least: Some(0.0), greatest: Some(1.0), margin: NEAR }),
+        "Tanh" => Some(Bounds { least: Some(-1.0), greatest: Some(1.0), margin: NEAR }),
+        _ => None,
+    }
+}
+
 /// Returns the bounds of a node, where it has some.
 pub(super) fn of(graph: &NodeGraph, node: &TypedNode) -> Option<Bounds> {
     let exact = |least, greatest| Bounds { least, greatest, margin: 0.0 };
     let operator = node.op.name();
     match &*operator {
-        "Sigmoid" => Some(Bounds { least: Some(0.0), greatest: Some(1.0), margin: NEAR }),
-        "Tanh" => Some(Bounds { least: Some(-1.0), greatest: Some(1.0), margin: NEAR }),
+        "Sigmoid" | "Tanh" => of_operator(&operator),
         "Min" => constant(graph, node).map(|it| exact(None, Some(it))),
         "Max" => constant(graph, node).filter(|it| *it != 0.0).map(|it| exact(Some(it), None)),
         it if it.contains("QuantizeLinear") => match node.outputs.first()?.fact.datum_type {

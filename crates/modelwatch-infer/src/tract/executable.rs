@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     MICRO_BATCH, guard,
+    interpreted::{InterpretedNodes, Tap},
     nodes::NodeGraph,
     onnx::Uncompiled,
     plan::{Batch, Plan},
@@ -355,6 +356,17 @@ impl Executable for TractExecutable {
             let graph = NodeGraph::new(typed, rows, row_shapes, &self.source.input_types).map_err(failed)?;
             Ok(graph.with_operators(self.source.operators.clone()))
         })
+    }
+
+    fn tap(&self, row_shapes: &[Vec<usize>]) -> Result<Tap, InferError> {
+        let error = match self.nodes(row_shapes, None) {
+            Ok(it) => return Ok(Tap::Compiled(Box::new(it))),
+            Err(it) => it,
+        };
+        let Some(uncompiled) = &self.uncompiled else { return Err(error) };
+        let interpreter = guard::guarded(&self.path, || uncompiled.interpreter(&self.path)).map_err(|_| error)?;
+        let rows = if self.is_fixed { self.micro_batch } else { 1 };
+        Ok(Tap::Interpreted(InterpretedNodes::new(interpreter, rows, self.source.input_types.clone())))
     }
 
     fn nodes_of_file(&self, row_shapes: &[Vec<usize>], rows: Option<usize>) -> Result<NodeGraph, InferError> {

@@ -21,6 +21,7 @@ mod functions;
 pub(crate) mod guard;
 mod independent;
 mod integer_product;
+mod interpreted;
 mod interpreter;
 mod kernels;
 mod layers;
@@ -67,6 +68,7 @@ use modelwatch_tensors::heap;
 
 pub use self::{
     audited::audited_operators,
+    interpreted::Tap,
     nodes::NodeGraph,
     page::tensorflow_operators,
     self_tests::{RowTest, RowTests},

@@ -257,7 +257,7 @@ pub(super) fn n_uses(model: &TypedModel, order: &[usize]) -> TractResult<Vec<usi
     Ok(res)
 }
 
-fn add_all(numbers: &mut NodeNumbers, value: &Tensor) -> TractResult<()> {
+pub(super) fn add_all(numbers: &mut NodeNumbers, value: &Tensor) -> TractResult<()> {
     let least_normal = least_normal(value.datum_type());
     let value = value.cast_to::<f64>()?;
     value.to_plain_array_view::<f64>()?.iter().for_each(|it| numbers.add(*it, least_normal));

@@ -85,29 +85,33 @@ impl Scope<'_> {
     }
 }
 
+/// Who is shown the values of each node.
+pub(super) type See<'a> = dyn Fn(usize, &[Value]) -> TractResult<()> + 'a;
+
 /// Where a graph stands.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     /// It is the model's, of which these tensors are wanted behind the outputs.
-    Model { layers: &'a [String], progress: &'a Progress },
+    Model { layers: &'a [String], progress: &'a Progress, see: Option<&'a See<'a>> },
     /// It is in an attribute of a node of this graph.
     Nested(&'a Scope<'a>),
 }
 
 /// Returns the outputs of `graph`, and what else is wanted of it.
 pub(super) fn run(context: &Context, graph: &Graph, inputs: Vec<Value>, place: Place<'_>) -> TractResult<Vec<Value>> {
-    let (parent, layers, progress) = match place {
-        Place::Model { layers, progress } => (None, layers, progress),
-        Place::Nested(parent) => (Some(parent), &[][..], parent.progress),
+    let (parent, layers, progress, see) = match place {
+        Place::Model { layers, progress, see } => (None, layers, progress, see),
+        Place::Nested(parent) => (Some(parent), &[][..], parent.progress, None),
     };
     ensure!(inputs.len() <= graph.inputs.len(), "{} inputs are given, {} taken", inputs.len(), graph.inputs.len());
     let values = graph.inputs.iter().map(String::as_str).zip(inputs).collect();
     let n_steps = &progress.n_steps;
     let mut scope = Scope { constants: &graph.constants, values, parent, progress };
-    for node in &graph.nodes {
+    for (idx, node) in graph.nodes.iter().enumerate() {
         n_steps.set(n_steps.get() + 1);
         ensure!(n_steps.get() <= MAX_STEPS, "{} is not done after {MAX_STEPS} steps", label(&node.proto));
         let outputs = run_node(context, node, &scope).with_context(|| label(&node.proto))?;
+        see.map_or(Ok(()), |see| see(idx, &outputs))?;
         for name in node.last_uses.iter().filter(|it| !layers.contains(it)) {
             scope.values.remove(name.as_str());
         }

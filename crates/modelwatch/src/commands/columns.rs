@@ -111,8 +111,8 @@ fn source(pipeline: &Pipeline, arguments: &cli::Columns) -> Result<Source, Wrong
 
 /// Returns what the columns of data are like; none where the work was interrupted.
 fn observed(pipeline: &Pipeline, source: &Source, quiet: bool) -> anyhow::Result<Option<Vec<ObservedColumn>>> {
-    if source.format.is_none() && is_profile(source.path()) {
-        return Ok(Some(observe_stored(&profile::open(source.path()).map_err(failed)?)));
+    if source.format.is_none() && is_profile(&source.path()) {
+        return Ok(Some(observe_stored(&profile::open(&source.path()).map_err(failed)?)));
     }
     let dataset = Dataset::of(source).map_err(data_error)?;
     let has = |name: &String| dataset.schema().fields().iter().any(|it| it.name() == name);

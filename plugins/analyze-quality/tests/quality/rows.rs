@@ -214,6 +214,6 @@ fn correlations_are_those_of_the_definitions() {
 fn identifiers_are_no_outliers() {
     let of = |uses: &'static [Use], from: i64| batch_of(vec![("x", uses, integers(from..from + 500))]);
     let report = |uses| run(json!({ "limits": { "outliers": 0.001 } }), &of(uses, 0), &of(uses, 9000));
-    let has_outliers = |it: &Report| it.findings.iter().any(|it| it.code == "MW-Q027");
+    let has_outliers = |it: &modelwatch_sdk::Report| it.findings.iter().any(|it| it.code == "MW-Q027");
     assert!(has_outliers(&report(&[Use::Feature])) && !has_outliers(&report(&[Use::Id])));
 }

@@ -2,8 +2,12 @@
 
 use std::{
     fmt,
+    fs::{self, File},
     io::{self, Cursor, Read, Write},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use prost::bytes::Bytes;
@@ -174,7 +178,7 @@ fn unpack_into_file(site: Site<'_>, mut from: impl Read, want: usize, place: &st
         );
         TensorError::io(site.path)(io::Error::other(what))
     };
-    let mut file = tempfile::tempfile().map_err(no_file)?;
+    let mut file = nameless_file().map_err(no_file)?;
     let (mut piece, mut found) = (vec![0; PIECE], 0_usize);
     loop {
         let n = from.read(&mut piece).map_err(|error| site.corrupt(place, format!("cannot be unpacked: {error}")))?;
@@ -186,6 +190,25 @@ fn unpack_into_file(site: Site<'_>, mut from: impl Read, want: usize, place: &st
             return map_nameless(&file).map_err(no_file);
         }
         file.write_all(&piece[..n]).map_err(no_file)?;
+    }
+}
+
+/// Returns a new file that nobody else can open, and that is gone once it is closed.
+fn nameless_file() -> io::Result<File> {
+    static N_FILES: AtomicU64 = AtomicU64::new(0);
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    loop {
+        let n = N_FILES.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("modelwatch-unpacked-{}-{n}", std::process::id()));
+        match options.open(&path) {
+            // The name of a process that was killed in between.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+            Ok(file) => return fs::remove_file(&path).map(|()| file),
+        }
     }
 }
 

@@ -36,7 +36,6 @@ const LISTS: &str = "lists of ";
 const SPANS: &str = "seconds";
 
 /// The word for dates and times.
-
 const TIMES: &str = "times";
 
 /// What kinds began with before times of day and durations were taken for numbers.

@@ -236,7 +236,7 @@ fn compare_column(
     let is_uncounted = |it: &Column| (it.is_mixed() && !it.is_ragged()) || it.is_outdated();
     // Of lists of several lengths only nulls were counted, and none of those with an unusable element.
     let has_others = |it: &Column| it.n_unusable() != it.nulls();
-    let is_counted = !both().any(is_uncounted) && !(both().any(Column::is_ragged) && both().any(has_others));
+    let is_counted = !(both().any(is_uncounted) || both().any(Column::is_ragged) && both().any(has_others));
     let missing_p = if has_enough && is_counted { missing_p_value(&left, &right) } else { None };
     let unseen =
         reference.zip(current).and_then(|(reference, current)| match (reference.rows.body(), current.rows.body()) {

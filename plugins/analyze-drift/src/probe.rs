@@ -179,7 +179,7 @@ impl Drift {
             |it: &Cells<Kept>| -> Vec<(u64, u64)> { it.chunks_of(None).filter_map(|it| it.1.units()).collect() };
         let units: [Vec<(u64, u64)>; 2] = match &self.rows {
             Rows::Whole { reference, current } => [reference, current].map(|it| it.units().into_iter().collect()),
-            Rows::Cut { reference, current, .. } => [reference, current].map(|it| of_cells(it)),
+            Rows::Cut { reference, current, .. } => [reference, current].map(of_cells),
         };
         let too_light = |it: &Vec<(u64, u64)>| {
             let sums = it.iter().fold((0u64, 0u64), |sum, it| (sum.0.saturating_add(it.0), sum.1.saturating_add(it.1)));

@@ -60,7 +60,7 @@ fn profiled_type(column: &Column) -> Option<ColumnType> {
         Body::Numeric(_) => Some(ColumnType::Number),
         Body::Categorical(it) => {
             let is_word = |it: &&str| it.parse::<f64>().is_err() && it.parse::<bool>().is_err();
-            it.counts().keys().any(|it| is_word(&it)).then_some(ColumnType::Text)
+            it.counts().keys().any(is_word).then_some(ColumnType::Text)
         }
         Body::Tensor(_) => Some(ColumnType::List),
         Body::Empty if column.is_ragged() => Some(ColumnType::List),

@@ -48,8 +48,8 @@ impl Form {
     pub(super) fn of_code(code: u8) -> Option<Self> {
         match code {
             0..SHIFTED => Some(Self::Plain(code.into())),
-            SHIFTED => None,
-            SHIFTED..DECIMAL => Some(Self::Shifted((code - SHIFTED).into())),
+            // Nothing is shifted by nothing.
+            SHIFTED..DECIMAL => Some(Self::Shifted((code - SHIFTED).into())).filter(|_| code > SHIFTED),
             _ => Some(Self::Decimal(code - DECIMAL)).filter(|_| code - DECIMAL <= MAX_DIGITS),
         }
     }

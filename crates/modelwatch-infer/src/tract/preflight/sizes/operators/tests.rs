@@ -1,3 +1,5 @@
+//! Sizes of what operators make.
+
 use tract_onnx::pb::AttributeProto;
 
 use super::*;

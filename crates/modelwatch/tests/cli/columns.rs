@@ -150,7 +150,7 @@ fn a_stored_profile_answers_as_its_rows_do() {
     fs::write(project.path().join("ref.mwp"), b"\x89MWP\r\n\x1a\n").unwrap();
     let damaged = call(&project, &[]);
     assert!(
-        damaged.code == 2 && damaged.err.contains("the profile `./ref.mwp` has 8 bytes"),
+        damaged.code == 3 && damaged.err.contains("the profile `./ref.mwp` has 8 bytes"),
         "{} {}",
         damaged.code,
         damaged.err

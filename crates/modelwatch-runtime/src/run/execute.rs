@@ -325,9 +325,9 @@ impl<'a> Run<'a> {
                         Ok(loaded) => {
                             let layered = loaded.layered.iter().flat_map(|it| &it.tensors);
                             let asked = layered.filter(|(name, _)| it.layers_of(role).contains(name));
-                            for why in asked.filter_map(|(_, it)| it.as_ref().err()) {
+                            for (name, why) in asked.filter_map(|(name, it)| Some((name, it.as_ref().err()?))) {
                                 slot.fail_with(format!(
-                                    "a layer of the {} model cannot be given: {why}",
+                                    "the layer `{name}` of the {} model cannot be given: {why}",
                                     role.as_str()
                                 ));
                             }

@@ -58,7 +58,10 @@ fn a_probe_whose_layer_is_not_there_has_no_say_and_the_others_have() {
         record["checks"].as_array().unwrap().iter().filter(|it| it["probe"] == probe).collect()
     };
     let why = of("multivariate")[0]["message"].as_str().unwrap();
-    assert!(why.contains("the layer `fc9` of the candidate model cannot be given: the model has no layer `fc9`"), "{why}");
+    assert!(
+        why.contains("the layer `fc9` of the candidate model cannot be given: the model has no layer `fc9`"),
+        "{why}"
+    );
     assert!(of("metrics").iter().all(|it| it["status"] == "pass"), "{:#}", record["checks"]);
 }
 

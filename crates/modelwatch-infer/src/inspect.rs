@@ -29,8 +29,8 @@ pub struct Inspection {
 ///
 /// Fails if its interface cannot be read.
 pub fn inspect(path: &Path, signature: Option<&str>) -> Result<Inspection, InferError> {
-    let bytes = model_bytes(path)?;
     let tract::Known { info, obstacles, rows_are_mixed, refusal } = tract::inspect(path, signature)?;
+    let bytes = model_bytes(path, &info)?;
     Ok(Inspection { info, bytes, obstacles, rows_are_mixed, refusal })
 }
 
@@ -55,19 +55,16 @@ pub fn examine_onnx(path: &Path, runtime: &'static str) -> Result<ModelInfo, Inf
     }
 }
 
-/// Returns the bytes of a model file with the data that it names beside it, or of all files of a folder.
+/// Returns the bytes of a model file with the data that it names beside it, or of all files of a folder; `info` is what is known of it.
 ///
 /// Fails if they cannot be looked at.
-pub fn model_bytes(path: &Path) -> Result<u64, InferError> {
+pub fn model_bytes(path: &Path, info: &ModelInfo) -> Result<u64, InferError> {
     let own = n_bytes(path).map_err(|source| InferError::Open { path: path.to_path_buf(), source })?;
-    let beside = match format::detect(path) {
-        // What is not sound has no data that could be counted.
-        Ok(ModelFormat::Onnx) => {
-            tract::onnx_data(path).map_or(0, |it| it.contents().iter().map(|it| it.len() as u64).sum())
-        }
-        _ => 0,
-    };
-    Ok(own.saturating_add(beside))
+    if info.is_one_file || info.format != ModelFormat::Onnx {
+        return Ok(own);
+    }
+    let beside = tract::onnx_data(path)?;
+    Ok(beside.contents().iter().fold(own, |sum, it| sum.saturating_add(it.len() as u64)))
 }
 
 /// Adds up a folder without following links out of it.

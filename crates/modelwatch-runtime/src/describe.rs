@@ -19,7 +19,7 @@ pub(crate) fn refused(model: &Refused) -> Result<ModelDescription> {
 
 /// Returns what is known of a model.
 pub(crate) fn model(info: &ModelInfo, origin: &Origin) -> Result<ModelDescription> {
-    let bytes = model_bytes(&origin.file).map_err(Error::io)?;
+    let bytes = model_bytes(&origin.file, info).map_err(Error::io)?;
     // Read again rather than kept: few probes ask, and only the file says it.
     let onnx = match info.format {
         ModelFormat::Onnx => Some(OnnxModel::open(&origin.file).map_err(Error::io)?),

@@ -149,12 +149,13 @@ fn goes_on(body: &GraphProto) -> bool {
 
 /// Returns what is known of the values that a loop begins with, as its body takes them, where that does not say their shapes.
 fn carried<'a>(node: &NodeProto, body: &'a GraphProto, inputs: &[Option<Known>]) -> HashMap<&'a str, Known> {
+    if node.op_type != "Loop" {
+        return HashMap::new();
+    }
     let is_constant = inputs.iter().flatten().all(|it| it.is_constant);
-    let states = match &*node.op_type {
-        "Loop" => body.input.iter().zip(inputs),
-        _ => body.input[..0].iter().zip(inputs),
-    };
-    let unknown = states.skip(2).filter(|(input, _)| of_input(input).shape.is_none());
+    // Behind the number of iterations and the condition.
+    let states = body.input.iter().zip(inputs).skip(2);
+    let unknown = states.filter(|(input, _)| of_input(input).shape.is_none());
     let known = unknown.filter_map(|(input, it)| Some((&*input.name, it.clone()?)));
     known.map(|(name, it)| (name, Known { numbers: None, is_constant, ..it })).collect()
 }

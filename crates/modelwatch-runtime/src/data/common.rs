@@ -63,7 +63,10 @@ fn is_text(it: &DataType) -> bool {
 /// # Errors
 /// Where a number is none in the other type: an integer beyond 2^53 in a column that is one of floats elsewhere.
 pub(super) fn cast(batch: RecordBatch, schema: &Schema) -> Result<RecordBatch, ArrowError> {
-    let is_of = |it: &FieldRef| schema.field_with_name(it.name()).is_ok_and(|of| of.data_type() == it.data_type());
+    // Columns come in the order of the files, so that one pass over a wide table is enough where nothing is to be done.
+    let mut all = schema.fields().iter();
+    let is_of =
+        |it: &FieldRef| all.find(|of| of.name() == it.name()).is_some_and(|of| of.data_type() == it.data_type());
     if batch.schema_ref().fields().iter().all(is_of) {
         return Ok(batch);
     }

@@ -289,13 +289,13 @@ pub(super) fn unmade_inputs(
     let mut res = Vec::new();
     for (role, dataset) in rows(plan) {
         let schema = dataset.schema();
+        let names = names(schema);
         let is_run =
             |model| plan.probes.iter().filter_map(|it| rows_of(it, role)).any(|it| it.model(model) != Need::No);
         let run = models.iter().filter(|it| is_run(it.0));
         for ((_, model, (columns, table)), input) in run.flat_map(|it| it.1.inputs.iter().map(move |input| (it, input)))
         {
             let named = columns.inputs.get(&input.name);
-            let names = names(schema);
             // A column that is not there was told of at its place.
             if named.is_some_and(|it| it.iter().any(|it| !names.contains(&it.as_str()) && !is_pattern_of(it, &names))) {
                 continue;

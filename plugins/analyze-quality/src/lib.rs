@@ -13,7 +13,7 @@
 //! rows, conflicting labels, freshness and leakage count each row once. Where any row of either role has no weight, or all of a
 //! role weigh nothing, every row of both counts once, in all chunks and slices, so that no share by weight is held against one of rows.
 //!
-//! A stored profile of the reference stands in for its rows as far as single columns go ([`stored`]); the rest is a gap.
+//! A stored profile of the reference stands in for its rows as far as single columns go; the rest is a gap.
 //!
 //! There is no drift of distributions here (`drift` has it), nothing is repaired, and no clock is read: how old data may be is held against
 //! a time that the pipeline gives.

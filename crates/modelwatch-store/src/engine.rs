@@ -177,12 +177,19 @@ impl CheckpointStore for Engine {
     }
 
     fn open(&self, _: &dyn Host, id: &CheckpointId) -> Result<Box<dyn CheckpointReader>> {
-        let (manifests, mut failure) = self.shared.find(id)?;
-        for it in manifests {
-            match Reader::load(&self.shared, id, it) {
-                Ok(it) => return Ok(Box::new(it)),
-                Err(e) => failure = Some(unless_passing(failure, e)),
+        let (mut manifests, mut failure) = self.shared.find(id)?;
+        let mut tried = Vec::new();
+        // A collection can move it between the look-up and the read, so that what was not there may be elsewhere by now.
+        while !manifests.is_empty() {
+            for it in manifests {
+                match Reader::load(&self.shared, id, it) {
+                    Ok(it) => return Ok(Box::new(it)),
+                    Err(e) => failure = Some(unless_passing(failure, e)),
+                }
+                tried.push(it);
             }
+            manifests = self.shared.find(id)?.0;
+            manifests.retain(|it| !tried.contains(it));
         }
         let root = self.shared.blobs.locate("");
         Err(failure.unwrap_or_else(|| {

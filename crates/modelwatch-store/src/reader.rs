@@ -38,8 +38,8 @@ pub(crate) struct Reader {
     cache: Mutex<VecDeque<(Digest, Arc<Vec<u8>>)>>,
     /// Per tensor, its bytes once they were asked for. They stay as long as the reader: views borrow them.
     tensors: Vec<OnceLock<Buffer>>,
-    /// See [`Self::moved`].
-    moved: OnceLock<HashMap<(Digest, u64), Located>>,
+    /// Where chunks were moved since, as far as it was asked, by digest and length.
+    moved: Mutex<HashMap<(Digest, u64), Located>>,
 }
 
 impl Reader {
@@ -67,7 +67,7 @@ impl Reader {
             tensor_ends: stored.tensors.iter().map(|it| ends(&it.chunks)).collect(),
             cache: Mutex::default(),
             tensors: stored.tensors.iter().map(|_| OnceLock::new()).collect(),
-            moved: OnceLock::new(),
+            moved: Mutex::default(),
             stored,
         })
     }
@@ -114,40 +114,46 @@ impl Reader {
     }
 
     fn read_chunk(&self, scratch: &mut Scratch, chunk: &Chunk, out: &mut [u8]) -> Result<()> {
-        self.stored.read_chunk(scratch, self.shared.blobs.as_ref(), chunk, out).or_else(|e| {
-            let located = self.stored.located(chunk);
-            let sources = [Some(located.source), located.base].into_iter().flatten();
+        let mut place = self.stored.located(chunk);
+        let blobs = self.shared.blobs.as_ref();
+        while let Err(e) = frame::read_with(scratch, blobs, &place, out) {
+            let sources = [Some(place.source), place.base].into_iter().flatten();
             let packs: Vec<_> = sources.map(|it| (Folder::Packs, it.pack)).collect();
             let e = unless_gone(&self.shared, &self.shown.id, e, &packs);
             if e.kind != ErrorKind::Gone {
                 return Err(e);
             }
-            match self.moved()?.get(&(chunk.hash, chunk.len)) {
-                Some(it) => frame::read(self.shared.blobs.as_ref(), it, out),
-                None => Err(e),
-            }
-        })
+            place = self.moved_from(&place, chunk)?.ok_or(e)?;
+        }
+        Ok(())
     }
 
-    /// Returns where the chunks of the checkpoint are by now, by digest and length, if it is still there. Fails where that cannot be told
-    /// for the moment.
-    fn moved(&self) -> Result<&HashMap<(Digest, u64), Located>> {
-        if let Some(it) = self.moved.get() {
-            return Ok(it);
+    /// Returns where a chunk is that is no longer at `place`, if the checkpoint is still there. A collection can move it again before
+    /// it is read, so that the log is asked whenever what is known leads to `place`. Fails where that cannot be told for the moment.
+    fn moved_from(&self, place: &Located, chunk: &Chunk) -> Result<Option<Located>> {
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let elsewhere =
+            |moved: &HashMap<_, Located>| moved.get(&(chunk.hash, chunk.len)).filter(|it| *it != place).copied();
+        if let Some(it) = elsewhere(&moved) {
+            return Ok(Some(it));
         }
         let (manifests, failure) = self.shared.find(&self.shown.id)?;
         if let Some(e) = failure.filter(|it| !it.is_damage()) {
             return Err(e);
         }
-        let mut res = HashMap::new();
+        moved.clear();
         for digest in manifests.into_iter().filter(|it| *it != self.digest) {
             match StoredManifest::load(self.shared.blobs.as_ref(), digest, self.shared.chunk_size) {
-                Ok(it) => res.extend(it.chunks().map(|chunk| ((chunk.hash, chunk.len), it.located(chunk)))),
+                Ok(it) => {
+                    for chunk in it.chunks() {
+                        moved.entry((chunk.hash, chunk.len)).or_insert_with(|| it.located(chunk));
+                    }
+                }
                 Err(e) if e.is_damage() => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(self.moved.get_or_init(|| res))
+        Ok(elsewhere(&moved))
     }
 
     fn cached(&self, chunk: &Chunk) -> Result<Arc<Vec<u8>>> {

@@ -1,5 +1,10 @@
 //! Garbage goes, and nothing else, whoever comes between.
 
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -90,6 +95,63 @@ fn what_is_needed_of_a_pack_that_is_mostly_garbage_is_moved() {
         assert_eq!(commit(&store, "digits", 2).unwrap(), second);
         check_content(&open(&memory), &second, 2).unwrap();
     }
+}
+
+/// Checkpoints 1, 2 and 3, of which 3 shares one chunk with each of the others, next to four that are theirs alone.
+fn sharing(store: &Engine) -> ([CheckpointId; 3], Content) {
+    let content_of = |parts: &[(usize, u64)]| {
+        let model = parts.iter().flat_map(|&(n, seed)| noise(n * CHUNK, seed)).collect();
+        [("config.json", b"{}".to_vec()), ("weights/model.bin", model), ("tensor:dense/kernel", noise(20, 0))]
+    };
+    let contents = [&[(1, 1), (4, 11)][..], &[(1, 2), (4, 12)], &[(1, 1), (1, 2), (1, 3)]].map(content_of);
+    let steps = [1, 2, 3].map(|it| (it as u64, &contents[it - 1]));
+    let ids = steps.map(|(step, it)| write_these(store, "digits", step, it).unwrap().commit().unwrap());
+    let [.., last] = contents;
+    (ids, last)
+}
+
+/// Removes a checkpoint and all that only it needs, and moves what others need of its pack.
+fn remove(store: &Engine, id: &CheckpointId) {
+    store.remove("digits", std::slice::from_ref(id), "").unwrap();
+    (0..3).for_each(|_| drop(collect(store, 0)));
+}
+
+#[test]
+fn who_reads_on_finds_what_was_moved_again_and_again() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let ([first, second, last], content) = sharing(&store);
+    let model = &content[1].1;
+    let reader = store.open(&(), &last).unwrap();
+    let mut chunk = vec![0; CHUNK];
+    for (at, id) in [first, second].iter().enumerate() {
+        let packs = memory.keys("packs/");
+        remove(&open(&memory), id);
+        assert!(packs.iter().any(|it| !memory.keys("packs/").contains(it)), "nothing was swept");
+        reader.read("weights/model.bin", (at * CHUNK) as u64, &mut chunk).unwrap();
+        assert!(chunk == model[at * CHUNK..][..CHUNK]);
+    }
+    assert!(read_file(reader.as_ref(), "weights/model.bin").unwrap() == *model);
+}
+
+#[test]
+fn what_is_moved_again_and_again_while_it_is_opened_is_found() {
+    let memory = Memory::new(true);
+    let store = open(&memory);
+    let ([first, second, last], content) = sharing(&store);
+    let place = memory.clone();
+    let (to_remove, is_collecting) = (Mutex::new(vec![second, first]), AtomicBool::new(false));
+    memory.on_read(move |key| {
+        if key.starts_with("manifests/") && !is_collecting.swap(true, Relaxed) {
+            if let Some(id) = to_remove.lock().unwrap().pop() {
+                remove(&open(&place), &id);
+            }
+            is_collecting.store(false, Relaxed);
+        }
+    });
+    let reader = store.open(&(), &last).unwrap();
+    assert_eq!(store.history("digits").unwrap().checkpoints().len(), 1, "both were removed meanwhile");
+    assert!(read_file(reader.as_ref(), "weights/model.bin").unwrap() == content[1].1);
 }
 
 #[test]

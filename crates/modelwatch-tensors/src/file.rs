@@ -53,6 +53,9 @@ impl TensorFile {
     pub(crate) fn open_in(tree: Tree<'_>, path: &Path) -> Result<Self, TensorError> {
         let path = find_weights_in(tree, path)?;
         if tree.is_dir(&path) {
+            if Format::of_folder(tree, &path) == Some(Format::Nnef) {
+                return Err(unread_nnef(Site { path: &path, format: Format::Nnef, tree }));
+            }
             return Self::open_saved_model(tree, &path);
         }
         let bytes = tree.map(&path)?;
@@ -252,10 +255,7 @@ impl TensorFile {
             Format::Hdf5 => hdf5::read(site, bytes)?,
             Format::KerasZip => keras::read(site, bytes)?,
             Format::TfLite => tflite::read(site, bytes)?,
-            Format::Nnef => {
-                let remedy = "export it as ONNX or safetensors";
-                return Err(site.unsupported("NNEF is only executed here, its weights are not read", remedy));
-            }
+            Format::Nnef => return Err(unread_nnef(site)),
             Format::PyTorch => pytorch::read(site, bytes)?,
             Format::ShardedPyTorch => sharded::read(site, bytes, pytorch::read)?,
             Format::Pickle => return Err(pytorch::refused(site, bytes)),
@@ -271,6 +271,10 @@ impl TensorFile {
         extents.dedup();
         Ok(Self { path, format, listing, extents, bytes: bytes.clone() })
     }
+}
+
+fn unread_nnef(site: Site<'_>) -> TensorError {
+    site.unsupported("NNEF is only executed here, its weights are not read", "export it as ONNX or safetensors")
 }
 
 /// Returns where in `whole` the bytes of `part` are, if they are a part of it.

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::{
     error::TensorError,
     file::TensorFile,
-    format::{Format, SAVED_MODEL_FILE},
+    format::{Format, MODEL_FOLDERS},
     mlmodel::{MLMODEL_FILE, MlModel, MlModelError},
     mmap::watched,
     pytorch::{self, Pickled},
@@ -45,7 +45,7 @@ const READ: [&str; 12] = [
     ".tflite",
 ];
 
-/// Returns the file, or the SavedModel folder, that can be executed.
+/// Returns the file, or the folder of a SavedModel or an unpacked NNEF model, that can be executed.
 ///
 /// `wanted` is a path inside the folder and settles the choice; without it, an `MLmodel` file does.
 ///
@@ -64,7 +64,7 @@ pub fn find_model(dir_or_file: &Path, wanted: Option<&str>) -> Result<PathBuf, T
 }
 
 fn model_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<PathBuf, TensorError> {
-    if let Some(folder) = saved_model_of(tree, dir_or_file) {
+    if let Some(folder) = model_folder(tree, dir_or_file) {
         return Ok(folder);
     }
     if !tree.is_dir(dir_or_file) {
@@ -83,7 +83,7 @@ fn model_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<PathBuf, TensorError> 
     single(dir_or_file, models, "set `model = \"…\"` to one of them")?.ok_or_else(|| no_model(dir_or_file))
 }
 
-/// Returns the file, or the SavedModel folder, that holds the named tensors.
+/// Returns the file, or the folder of a model, that holds the named tensors.
 ///
 /// A file is returned as it is, but the file of a SavedModel as its folder. In a folder an `MLmodel` file decides;
 /// else safetensors come first, then NPZ, Keras, PyTorch, a TensorFlow checkpoint, then the weights inside a model, and last an NPY.
@@ -104,7 +104,7 @@ pub(crate) fn find_weights_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<Path
 }
 
 fn weights_in(tree: Tree<'_>, dir_or_file: &Path) -> Result<PathBuf, TensorError> {
-    if let Some(folder) = saved_model_of(tree, dir_or_file) {
+    if let Some(folder) = model_folder(tree, dir_or_file) {
         return Ok(folder);
     }
     if !tree.is_dir(dir_or_file) {
@@ -238,11 +238,12 @@ fn wanted_model(dir_or_file: &Path, wanted: &str) -> Result<PathBuf, TensorError
     if path.exists() { find_model(&path, None) } else { Err(not_found("set `model` to a file of the checkpoint")) }
 }
 
-fn saved_model_of(tree: Tree<'_>, path: &Path) -> Option<PathBuf> {
+/// Returns the folder that is a model, if `path` is that or the file that makes it one.
+fn model_folder(tree: Tree<'_>, path: &Path) -> Option<PathBuf> {
     if tree.is_dir(path) {
-        return tree.is_file(&path.join(SAVED_MODEL_FILE)).then(|| path.to_owned());
+        return Format::of_folder(tree, path).map(|_| path.to_owned());
     }
-    if tree.is_file(path) && path.file_name()? == SAVED_MODEL_FILE {
+    if tree.is_file(path) && MODEL_FOLDERS.iter().any(|it| path.file_name() == Some(it.0.as_ref())) {
         return path.parent().map(|it| if it.as_os_str().is_empty() { PathBuf::from(".") } else { it.to_owned() });
     }
     None
@@ -252,7 +253,7 @@ fn no_model(path: &Path) -> TensorError {
     TensorError::NotFound {
         path: path.to_owned(),
         wanted: "a model".to_owned(),
-        remedy: "it must be or hold an ONNX file, a SavedModel folder, a frozen graph (.pb), .tflite or .nnef.tgz",
+        remedy: "it must be or hold an ONNX file, a SavedModel folder, a frozen graph (.pb), .tflite, .nnef.tgz or a folder with `graph.nnef`",
     }
 }
 
@@ -263,7 +264,7 @@ fn is_model(tree: Tree<'_>, path: &Path) -> bool {
 
 fn is_named_as_model(tree: Tree<'_>, path: &Path) -> bool {
     if tree.is_dir(path) {
-        return saved_model_of(tree, path).is_some();
+        return model_folder(tree, path).is_some();
     }
     [".onnx", ".pb", ".tflite", ".nnef.tgz", ".nnef.tar"].iter().any(|it| ends_with(path, it))
 }

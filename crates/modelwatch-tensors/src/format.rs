@@ -8,6 +8,9 @@ use crate::{error::TensorError, mmap::whole, pytorch, tensorflow::is_table, tree
 
 /// The name of the file that makes a folder a SavedModel.
 pub(crate) const SAVED_MODEL_FILE: &str = "saved_model.pb";
+/// The files that make a folder a model, each with the model's format.
+pub(crate) const MODEL_FOLDERS: [(&str, Format); 2] =
+    [(SAVED_MODEL_FILE, Format::SavedModel), ("graph.nnef", Format::Nnef)];
 const MAX_TOP_LEVEL_FIELDS: usize = 10_000_000;
 
 /// A format of a checkpoint or model.
@@ -36,7 +39,7 @@ pub enum Format {
     Hdf5,
     /// A `.keras` archive.
     KerasZip,
-    /// An NNEF model archive.
+    /// An NNEF model: an archive or a folder.
     Nnef,
     /// A PyTorch checkpoint: a zip archive of storages and a pickle that is read, but never executed.
     PyTorch,
@@ -47,7 +50,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells the format of a file or of a SavedModel folder.
+    /// Tells the format of a file, or of the folder that a model is.
     ///
     /// Content decides; the extension does only where the content is damaged or says nothing.
     ///
@@ -59,13 +62,20 @@ impl Format {
     }
 
     pub(crate) fn detect_in(tree: Tree<'_>, path: &Path) -> Result<Self, TensorError> {
-        if tree.is_dir(path) && tree.is_file(&path.join(SAVED_MODEL_FILE)) {
-            return Ok(Self::SavedModel);
+        if tree.is_dir(path)
+            && let Some(it) = Self::of_folder(tree, path)
+        {
+            return Ok(it);
         }
         let bytes = tree.map(path)?;
         let res = Self::of_bytes(path, &bytes);
         whole(&bytes)?;
         res
+    }
+
+    /// Returns the format of the model that a folder is, if it is one.
+    pub(crate) fn of_folder(tree: Tree<'_>, folder: &Path) -> Option<Self> {
+        MODEL_FOLDERS.iter().find(|it| tree.is_file(&folder.join(it.0))).map(|it| it.1)
     }
 
     pub(crate) fn of_bytes(path: &Path, bytes: &Bytes) -> Result<Self, TensorError> {

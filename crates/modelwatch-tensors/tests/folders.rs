@@ -81,6 +81,22 @@ fn file_is_its_own_model() {
 }
 
 #[test]
+fn an_unpacked_nnef_model_is_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    let graph = "version 1.0;\ngraph g(x) -> (y) { x = external(shape = [1, 4]); y = tanh(x); }";
+    fs::write(model.join("graph.nnef"), graph).unwrap();
+    fs::write(model.join("w.dat"), [0; 8]).unwrap();
+    for path in [folder.path(), &model, &model.join("graph.nnef")] {
+        assert_eq!(find_model(path, None).unwrap(), model, "{}", path.display());
+        let error = TensorFile::open(path).unwrap_err().to_string();
+        assert!(error.contains("NNEF is only executed here"), "{error}");
+    }
+    assert_eq!(Format::detect(&model).unwrap(), Format::Nnef);
+}
+
+#[test]
 fn weights_come_from_the_best_format() {
     let cases: [(&[Copy], Want); 11] = [
         (&[ONNX, SAFETENSORS, NPZ, INDEX], Ok("weights.safetensors")),

@@ -89,6 +89,7 @@ table! {
     OVERWRITES = "E0211" "A report would take the place of something that the run reads or keeps: the pipeline itself, its data, a checkpoint, the history, the store. What was there would be lost with the first run. Name another file.";
     UNKNOWN_SIGNATURE = "E0212" "The model has no signature with this name. SavedModels and TFLite models have them, entry points under names, and `modelwatch model show` lists them; models of other formats have none, so that `signature` is left out for those. Without `signature` the one that serves is run.";
     COLUMN_ORDER = "E0213" "Several columns make one input of the model, in the order in which the data has them, and the current data has them in another order than the reference. The model cannot tell them apart, so that it would be fed the wrong numbers without an error. List the columns in `[data.columns] inputs`, in the order in which the model was trained on them.";
+    UNKNOWN_OUTPUT = "E0214" "The options of a probe name an output that the model does not have. `modelwatch model show` lists its outputs; where they were recorded, `[data.columns] predictions` does.";
 }
 
 #[cfg(test)]

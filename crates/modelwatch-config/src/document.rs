@@ -142,7 +142,7 @@ impl Document {
             match part {
                 MetricPart::Name(_) => before.is_none() && matches!(next, None | Some('[')),
                 MetricPart::Key(_) => matches!(before, Some('[' | ',')) && next == Some('='),
-                MetricPart::Value(_) => before == Some('=') && matches!(next, Some(',' | ']')),
+                MetricPart::Value(_) => before == Some('=') && matches!(next, Some(',' | ']' | '*')),
             }
         };
         let at = key.match_indices(text).map(|it| it.0).find(|&at| is_whole(at));

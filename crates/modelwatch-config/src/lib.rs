@@ -43,6 +43,7 @@ pub use pipeline::{
 pub use policy::{Best, Improved, Keep, Mode, RefRules, Require, Save};
 pub use requirement::{
     Bound, LabelMatch, MetricAddress, Op, Operand, Reference, Relative, Requirement, RequirementError, RequirementPart,
+    SLICE, slice_parts,
 };
 pub use resolve::parse_span;
 pub use suggest::{did_you_mean, may_mean, same_method};

@@ -74,8 +74,45 @@ pub struct MetricAddress {
 pub enum LabelMatch {
     /// This one.
     Exact(String),
+    /// Each that begins so, which is never empty: the requirement holds for every metric that has such a value.
+    Prefix(String),
     /// Each of them: the requirement holds for every metric that has the label.
     Any,
+}
+
+impl LabelMatch {
+    /// Returns whether a value of the label `key` is meant. The `*` of `slice=size=*` stands for a value of that column, so
+    /// that it means no cross with another one.
+    ///
+    /// ```
+    /// use modelwatch_config::requirement::parse_metric;
+    /// let it = &parse_metric("recall[slice=size=*]")?.labels["slice"];
+    /// assert!(it.matches("slice", "size=small") && it.matches("slice", r"size=a\,b"));
+    /// assert!(!it.matches("slice", "sex=f") && !it.matches("slice", "size=small,sex=f"));
+    /// # Ok::<(), modelwatch_config::RequirementError>(())
+    /// ```
+    pub fn matches(&self, key: &str, value: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(it) => it == value,
+            Self::Prefix(it) => {
+                value.strip_prefix(it.as_str()).is_some_and(|rest| key != SLICE || slice_parts(rest).count() == 1)
+            }
+        }
+    }
+}
+
+/// The label that says of which slice a metric is.
+pub const SLICE: &str = "slice";
+
+/// Returns the parts of the name of a slice, of which a cross has several. A comma after a backslash is one of a value.
+pub fn slice_parts(name: &str) -> impl Iterator<Item = &str> {
+    let mut is_escaped = false;
+    name.split(move |c| {
+        let is_end = c == ',' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        is_end
+    })
 }
 
 /// What a metric is held against.
@@ -236,6 +273,7 @@ impl fmt::Display for LabelMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LabelMatch::Any => f.write_str("*"),
+            LabelMatch::Prefix(it) => write!(f, "{it}*"),
             LabelMatch::Exact(it) if !it.is_empty() && it.chars().all(parse::is_bare) => f.write_str(it),
             LabelMatch::Exact(it) => {
                 write!(f, "\"{}\"", it.replace('\\', "\\\\").replace('"', "\\\""))

@@ -95,7 +95,11 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 fn address() -> impl Strategy<Value = MetricAddress> {
-    let value = prop_oneof![Just(LabelMatch::Any), "\\PC{0,8}".prop_map(LabelMatch::Exact)];
+    let value = prop_oneof![
+        Just(LabelMatch::Any),
+        "[a-z0-9_=.-]{1,8}".prop_map(LabelMatch::Prefix),
+        "\\PC{0,8}".prop_map(LabelMatch::Exact)
+    ];
     let labels = prop::collection::btree_map("[a-z0-9_.-]{1,6}", value, 0..3);
     ("[a-zA-Z_][a-zA-Z0-9_./:-]{0,10}", labels)
         .prop_map(|(name, labels): (_, BTreeMap<_, _>)| MetricAddress { name, labels })

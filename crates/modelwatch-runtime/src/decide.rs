@@ -99,11 +99,7 @@ fn candidates(report: &Report) -> impl Iterator<Item = &Metric> {
 fn addresses(address: &MetricAddress, metric: &Metric) -> bool {
     address.name == metric.name
         && address.labels.len() == metric.labels.len()
-        && address.labels.iter().all(|(key, wanted)| match (wanted, metric.labels.get(key)) {
-            (LabelMatch::Any, Some(_)) => true,
-            (LabelMatch::Exact(wanted), Some(it)) => wanted == it,
-            (_, None) => false,
-        })
+        && address.labels.iter().all(|(key, wanted)| metric.labels.get(key).is_some_and(|it| wanted.matches(key, it)))
 }
 
 /// A name that exists nowhere is a mistake and fails; a slice or data that is not there was not checked.
@@ -127,7 +123,7 @@ fn absent(it: &Requirement, report: &Report) -> Check {
 fn without_metric(it: &Requirement, status: Status, message: String) -> Check {
     let labels = it.metric.labels.iter().map(|(key, value)| match value {
         LabelMatch::Exact(value) => (key.clone(), value.clone()),
-        LabelMatch::Any => (key.clone(), "*".to_owned()),
+        LabelMatch::Prefix(_) | LabelMatch::Any => (key.clone(), value.to_string()),
     });
     Check {
         metric: it.metric.name.clone(),

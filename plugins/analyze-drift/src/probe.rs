@@ -93,7 +93,8 @@ impl Probe for Drift {
         };
         let metrics = report_metrics::known(&self.config, cutting);
         let selection = Some(selection.into());
-        Needs { current: Some(current), reference: Some(reference), selection, metrics, ..Needs::default() }
+        let slices = self.config.slices.iter().cloned().collect();
+        Needs { current: Some(current), reference: Some(reference), selection, slices, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

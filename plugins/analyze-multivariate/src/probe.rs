@@ -69,7 +69,8 @@ impl Probe for Multivariate {
         let known = report::known(&self.config);
         let metrics = if self.cutting.is_whole() { known } else { cells::known(&self.cutting, known) };
         let selection = Some(self.config.selection().into());
-        Needs { current: Some(current), reference: Some(reference), selection, metrics, ..Needs::default() }
+        let slices = self.config.slices.iter().cloned().collect();
+        Needs { current: Some(current), reference: Some(reference), selection, slices, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

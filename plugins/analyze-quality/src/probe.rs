@@ -125,7 +125,8 @@ impl Probe for Quality {
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let of_parts = self.parts.as_ref().map(|it| cells::known(it.cutting(), context::known_of_columns()));
         let metrics = context::known(&self.settings.config).chain(of_parts.into_iter().flatten()).collect();
-        Needs { current: Some(current), reference: Some(reference), metrics, ..Needs::default() }
+        let slices = self.settings.config.slices.iter().cloned().collect();
+        Needs { current: Some(current), reference: Some(reference), slices, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -68,7 +68,9 @@ impl Probe for Stream {
         };
         let metrics = report_metrics::known(config).collect();
         let selection = watches_columns.then(|| selection.into());
-        Needs { current: Some(rows), in_order: true, selection, metrics, ..Needs::default() }
+        let slices = config.slices.iter().cloned().collect();
+        let outputs = config.output.iter().cloned().collect();
+        Needs { current: Some(rows), in_order: true, selection, slices, outputs, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {

@@ -65,7 +65,17 @@ impl Probe for Performance {
         let reference = RowNeeds { label: Need::Required, ..current.clone() };
         let metrics = report_metrics::known(&self.config).collect();
         let selection = is_regression.then(|| selection.into());
-        Needs { current: Some(current), reference: Some(reference), selection, metrics, ..Needs::default() }
+        let slices = self.config.slices.iter().cloned().collect();
+        let outputs = self.config.output.iter().cloned().collect();
+        Needs {
+            current: Some(current),
+            reference: Some(reference),
+            selection,
+            slices,
+            outputs,
+            metrics,
+            ..Needs::default()
+        }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

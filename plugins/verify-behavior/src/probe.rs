@@ -77,7 +77,9 @@ impl Probe for Behavior {
             inputs: Need::Required,
             ..RowNeeds::default()
         };
-        Needs { current: Some(rows), metrics: report::known(&self.settings).collect(), ..Needs::default() }
+        let outputs = self.settings.output.iter().cloned().collect();
+        let metrics = report::known(&self.settings).collect();
+        Needs { current: Some(rows), outputs, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

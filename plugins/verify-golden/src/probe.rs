@@ -99,7 +99,8 @@ impl Probe for Golden {
             ..RowNeeds::default()
         };
         let metrics = KnownMetric::all(output::METRICS, &["output"]).collect();
-        Needs { current: Some(current), metrics, ..Needs::default() }
+        let outputs = self.config.outputs.keys().cloned().collect();
+        Needs { current: Some(current), outputs, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

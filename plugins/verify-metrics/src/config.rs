@@ -226,6 +226,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Returns the slice columns that options name.
+    pub(crate) fn slice_columns(&self) -> BTreeSet<String> {
+        self.cross_slices.iter().flatten().chain(self.slice_bins.keys()).cloned().collect()
+    }
+
     pub(crate) fn new(config: Config) -> Result<Self> {
         let mut classes = config.classes;
         if config.task == Task::Binary {

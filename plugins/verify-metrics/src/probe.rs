@@ -55,7 +55,14 @@ impl Probe for Metrics {
             weight: Need::Optional,
             ..RowNeeds::default()
         });
-        Needs { current: Some(rows), reference, metrics: known(&self.settings), ..Needs::default() }
+        Needs {
+            current: Some(rows),
+            reference,
+            slices: self.settings.slice_columns(),
+            outputs: self.settings.output.iter().cloned().collect(),
+            metrics: known(&self.settings),
+            ..Needs::default()
+        }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

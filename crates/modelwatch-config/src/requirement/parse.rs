@@ -149,7 +149,8 @@ impl<'a> Scanner<'a> {
                 let help = format!("quote values with special characters: `{name}=\"…\"`");
                 return Err(self.fail(self.next_char_or(key), format!("expected a value for label `{name}`"), help));
             }
-            self.text[value].to_owned().into()
+            let value = self.text[value].to_owned();
+            if self.take("*") { LabelMatch::Prefix(value) } else { value.into() }
         };
         self.skip_spaces();
         if !self.is_at_end() && !self.rest().starts_with([',', ']']) {
@@ -342,7 +343,7 @@ impl<'a> Scanner<'a> {
             let message = format!("`{}` is compared with `{}`, another metric", metric.name, other.name);
             return Err(self.fail(start..start + other.name.len(), message, help));
         }
-        if let Some((key, _)) = other.labels.iter().find(|it| *it.1 == LabelMatch::Any) {
+        if let Some((key, _)) = other.labels.iter().find(|it| !matches!(it.1, LabelMatch::Exact(_))) {
             let help = format!("name one value, and put `{key}=*` on the left if each is to be compared with it");
             return Err(self.fail(start..self.at, "it is compared with many metrics at once", help));
         }

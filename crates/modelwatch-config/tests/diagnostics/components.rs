@@ -285,6 +285,23 @@ fn a_schema_that_is_open_on_purpose_takes_any_option() {
 }
 
 #[test]
+fn an_output_that_the_model_does_not_have_is_shown_where_it_is_named() {
+    let text = "name = \"it\"\n[[verify]]\nuses = \"metrics\"\nwith = { output = \"probs\" }\n";
+    let document = parse("pipeline.toml".as_ref(), text, &[]).document;
+    let message = "the candidate model has no output `probs`";
+    let found = [document.at("/verify/0/with/output", "E0214", message, Some("its outputs are label, scores"))];
+    insta::assert_snapshot!(render(&found, &document, false), @r##"
+    error[E0214]: the candidate model has no output `probs`
+     --> pipeline.toml:4:19
+      |
+    4 | with = { output = "probs" }
+      |                   ^^^^^^^
+      |
+      = help: its outputs are label, scores
+    "##);
+}
+
+#[test]
 fn another_order_of_columns_is_shown_where_they_are_named() {
     let text = "name = \"it\"\n[data.columns]\ninputs.x = \"mean_*\"\n[[verify]]\nuses = \"metrics\"\n";
     let document = parse("pipeline.toml".as_ref(), text, &[]).document;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use modelwatch_config::{LabelMatch, MetricAddress, did_you_mean};
+use modelwatch_config::{LabelMatch, MetricAddress, SLICE, did_you_mean};
 use modelwatch_sdk::Report;
 
 use super::candidates;
@@ -22,7 +22,7 @@ pub(super) fn why_absent(address: &MetricAddress, report: &Report) -> String {
     }
     let keys: BTreeSet<_> = reported.iter().flat_map(|it| it.keys()).map(String::as_str).collect();
     // A slice that the probe accounts for is no mistake.
-    let wanted = || address.labels.iter().filter(|it| gap.is_none() || *it.0 != "slice");
+    let wanted = || address.labels.iter().filter(|it| gap.is_none() || *it.0 != SLICE);
     let unknown: Vec<_> = wanted()
         .filter(|it| !keys.contains(it.0.as_str()))
         .map(|(key, _)| format!("`{key}`{}", meant(key, &keys)))
@@ -34,13 +34,19 @@ pub(super) fn why_absent(address: &MetricAddress, report: &Report) -> String {
         res.push(format!("it is reported as {}", list(&forms, "and")));
     }
     for (key, value) in wanted() {
-        let LabelMatch::Exact(value) = value else { continue };
         let values: BTreeSet<_> = reported.iter().filter_map(|it| it.get(key)).map(String::as_str).collect();
-        if !values.is_empty() && !values.contains(value.as_str()) {
-            let hint = if key == "slice" { crossed(value, &values) } else { None };
-            let hint = hint.unwrap_or_else(|| meant(value, &values));
-            res.push(format!("its `{key}` is {}, not `{value}`{hint}", list(&values, "or")));
+        if values.is_empty() || values.iter().any(|it| value.matches(key, it)) {
+            continue;
         }
+        let hint = match value {
+            LabelMatch::Exact(value) => {
+                let hint = if key == SLICE { crossed(value, &values) } else { None };
+                hint.unwrap_or_else(|| meant(value, &values))
+            }
+            LabelMatch::Prefix(_) | LabelMatch::Any => String::new(),
+        };
+        let value = if let LabelMatch::Exact(it) = value { it.clone() } else { value.to_string() };
+        res.push(format!("its `{key}` is {}, not `{value}`{hint}", list(&values, "or")));
     }
     if res.is_empty() {
         res.push("each value is reported, but not with the others".to_owned());
@@ -64,7 +70,7 @@ fn crossed(slice: &str, reported: &BTreeSet<&str>) -> Option<String> {
 
 /// Returns what the probe says of the slice that is meant, if anything.
 fn gap<'a>(address: &MetricAddress, report: &'a Report) -> Option<&'a str> {
-    let Some(LabelMatch::Exact(slice)) = address.labels.get("slice") else { return None };
+    let Some(LabelMatch::Exact(slice)) = address.labels.get(SLICE) else { return None };
     let quoted = format!("`{slice}`");
     report.gaps.iter().find(|gap| gap.what.contains(&quoted)).map(|gap| gap.why.as_str())
 }

@@ -12,21 +12,19 @@ use std::{
     time::Instant,
 };
 
-use modelwatch_config::{
-    self as config, Diagnostic, Document, MetricAddress, Pipeline, ProbeKind, code, did_you_mean, may_mean,
-};
-use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds};
+use modelwatch_config::{self as config, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean, may_mean};
+use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds, rows::name_matches};
 use modelwatch_tensors::{TensorFile, is_weights_alone};
 use serde_json::Value;
 
-use self::metrics::{SLICE, Unreported, other_metric, unreported, unsliced};
+use self::metrics::{Unreported, other_metric, uncut, unreported};
 use super::{Event, Options, Problem};
 use crate::{
     arrival,
     artifacts::Artifacts,
     data::{CORRECT_PATH, DataError},
     history::EarlierRuns,
-    model,
+    inputs, model,
     models::Models,
     pace::Pace,
     pass::Slot,
@@ -164,6 +162,11 @@ pub(super) fn missing(
         if !is_recorded && let Err(e) = options.runtimes.open(pipeline, role) {
             res.push(document.at(&format!("{table}/runtime"), code::RUNTIME_MISSING, e.to_string(), None));
         }
+        if is_recorded {
+            let columns = pipeline.columns();
+            let outputs: Vec<_> = inputs::recorded(role, &columns).keys().map(String::as_str).collect();
+            res.extend(data::unknown_outputs(document, plan, role, &outputs));
+        }
         let Some((path, model)) = data::imported(pipeline, role) else { continue };
         let pointer = format!("{table}/import");
         if !path.exists() {
@@ -182,6 +185,8 @@ pub(super) fn missing(
             match model::inspect(pipeline, role, path, model) {
                 Ok(it) => {
                     res.extend(data::unknown_inputs(document, pipeline, role, path, &it));
+                    let outputs: Vec<_> = it.outputs.iter().map(|it| it.name.as_str()).collect();
+                    res.extend(data::unknown_outputs(document, plan, role, &outputs));
                     models.push((role, it));
                 }
                 // As far as the run is concerned, a gap.
@@ -242,6 +247,9 @@ fn paths_help(document: &Document) -> &'static str {
         None => "correct the path",
     }
 }
+
+/// Where the pipeline names the columns by which rows are cut.
+const SLICES: &str = "/data/columns/slices";
 
 /// Where the pipeline names its plugin folders.
 const PLUGIN_DIRS: &str = "/plugins/dirs";
@@ -374,8 +382,8 @@ impl<'a> Planner<'a, '_> {
         }
         let component = &settings.component.uses;
         let slices = self.pipeline.data.as_ref().map_or(&[][..], |it| &it.columns.slices);
-        let is_uncut = slices.is_empty() && !self.may_have("/data/columns/slices");
-        let uncut = |address: &MetricAddress| (is_uncut && address.labels.contains_key(SLICE)).then(unsliced);
+        let are_known = !self.may_have(SLICES);
+        let uncut = |address| if are_known { uncut(address, slices) } else { None };
         let unreported = |address| unreported(component, address, known, slices).or_else(|| uncut(address));
         let mut told = BTreeSet::new();
         for it in &settings.requirements {
@@ -420,8 +428,27 @@ impl<'a> Planner<'a, '_> {
         None
     }
 
+    /// What options name as slices is cut by columns that the pipeline names as such.
+    fn check_slices(&mut self, settings: &config::Probe, named: &BTreeSet<String>) {
+        let Some(data) = self.pipeline.data.as_ref().filter(|_| !self.may_have(SLICES)) else { return };
+        let cut = &data.columns.slices;
+        let is_cut = |name: &str| cut.iter().any(|it| it == name || name_matches(it, name) || name_matches(name, it));
+        // `*` asks for what there is.
+        for name in named.iter().filter(|it| *it != "*" && !is_cut(it)) {
+            let what =
+                if name.contains('*') { "no slice column of the data matches" } else { "the data has no slice column" };
+            let in_file = format!("name the column in `slices` of `[data.columns]`, which has {}", some(cut));
+            let help = match &cut[..] {
+                [] => self.give("name the column in `slices` of `[data.columns]`", "`--column slices=…`"),
+                _ => meant(name, &cut.iter().map(String::as_str).collect::<Vec<_>>(), || in_file),
+            };
+            self.at(&data::place_of(settings, name), code::UNKNOWN_COLUMN, &format!("{what} `{name}`"), Some(&help));
+        }
+    }
+
     /// What a probe cannot do without, the pipeline must have.
     fn check_needs(&mut self, settings: &config::Probe, needs: &modelwatch_sdk::Needs) {
+        self.check_slices(settings, &needs.slices);
         let data = self.pipeline.data.as_ref();
         let sources = [
             (Role::Current, &needs.current, data.and_then(|it| it.current.as_ref())),

@@ -37,6 +37,68 @@ fn mistakes_are_shown_at_their_place() {
     wrong(&format!("{digits}{metrics}memory = '2GiB'\n"), &["E0006", "runs in a thread", "isolation = \"process\""]);
 }
 
+/// A table of numbers with the slices `size` and `label`, and a probe of its metrics.
+fn sliced(with: &str, required: &str) -> String {
+    format!(
+        "name = 'test'\n\
+         checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+         [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
+         [data.columns]\nlabel = 'label'\nslices = ['size', 'label']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', {with} }}\n{required}",
+        fixtures().display()
+    )
+}
+
+#[test]
+fn slices_that_no_column_makes_are_shown_where_they_are_named() {
+    let wrong_options = |with: &str, expected: &[&str]| wrong(&sliced(with, ""), expected);
+    let no_slice = "E0206]: the data has no slice column `sise`";
+    wrong_options("cross_slices = [['label', 'sise']]", &[no_slice, "did you mean `size`?", "pipeline.toml:11:53"]);
+    wrong_options("slice_bins = { mean_radius = [1.0] }", &["E0206", "`mean_radius`", "which has size, label"]);
+    let drift = "[[analyze]]\nuses = 'drift'\nwith = { slices = ['si?e*'] }\n";
+    let current = sliced("", drift).replace("[data.columns]", "[data.reference]\npath = 'a.csv'\n[data.columns]");
+    wrong(&current, &["E0206", "no slice column of the data matches `si?e*`", "pipeline.toml"]);
+    for (metric, place) in [("accuracy[slice=sise=small]", "sise=small"), ("accuracy[slice=sise=*]", "sise=")] {
+        let required = format!("[verify.require]\n'{metric}' = '>= 0.5'\n");
+        let expected = ["E0205]: no column `sise` cuts the rows into slices", "did you mean `size`?"];
+        wrong(&sliced("", &required), &expected);
+        let column = required.lines().nth(1).unwrap().find(place).unwrap() + 1;
+        wrong(&sliced("", &required), &[&format!("pipeline.toml:13:{column}")]);
+    }
+    let required = "[verify.require]\n'accuracy[size=*]' = '>= 0.5'\n";
+    wrong(&sliced("", required), &["E0205", "did you mean `accuracy[slice=size=*]`?"]);
+}
+
+#[test]
+fn outputs_that_the_model_does_not_have_are_shown_where_they_are_named() {
+    let wrong = |pipeline: &str, expected: &[&str]| {
+        let project = Project::new();
+        project.write("pipeline.toml", pipeline);
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, 2, "{}{}", ended.out, ended.err);
+        for it in expected {
+            assert!(ended.err.contains(it), "no `{it}` in\n{}", ended.err);
+        }
+        // It may be the model that is wrong.
+        let code = project.modelwatch(&["run", "pipeline.toml"]).code;
+        assert!([1, 3].contains(&code), "{code}");
+    };
+    let no_output = "error[E0214]: the candidate model has no output";
+    let guessed = "did you mean `probabilities`?";
+    wrong(&sliced("output = 'probabilites'", ""), &[no_output, guessed, "pipeline.toml:11:36"]);
+    let golden = "[[verify]]\nuses = 'golden'\n[verify.with.outputs]\nprobabilites = 'label'\n";
+    wrong(&sliced("output = 'probabilities'", golden), &[no_output, guessed, "pipeline.toml:15"]);
+    let case = "cases = [{ name = 'a', inputs = { mean_radius = 1.0 }, output = 1.0 }]";
+    let behavior = format!("[[verify]]\nuses = 'behavior'\nwith = {{ output = 'x', {case} }}\n");
+    wrong(&sliced("output = 'probabilities'", &behavior), &[no_output, "its outputs are label, probabilities"]);
+    // So are those of what was recorded.
+    let recorded =
+        sliced("output = 'score'", "").replace("inputs = {", "predictions = { scores = 'mean_radius' }\ninputs = {");
+    let recorded: String =
+        recorded.lines().filter(|it| !it.starts_with("checkpoint")).flat_map(|it| [it, "\n"]).collect();
+    wrong(&recorded, &[no_output, "did you mean `scores`?"]);
+}
+
 #[test]
 fn mistakes_of_the_file_of_options_and_of_columns_are_shown_at_once() {
     let pipeline = digits("e08").replace("label = 'y'", "label = 'Y'");

@@ -307,6 +307,36 @@ fn a_slice_that_is_not_there_is_not_checked() {
 }
 
 #[test]
+fn a_requirement_on_each_value_of_a_slice_column_is_about_these_alone() {
+    let pipeline = |metric: &str| {
+        format!(
+            "name = 'test'\n\
+             checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+             [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
+             [data.columns]\nlabel = 'label'\nslices = ['size', 'label']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
+             [[verify]]\nuses = 'metrics'\n\
+             with = {{ task = 'binary', output = 'probabilities', cross_slices = [['size', 'label']] }}\n\
+             [verify.require]\n'{metric}' = '>= 0.5'\n",
+            fixtures().display()
+        )
+    };
+    let slices = |metric: &str| {
+        let (_, record) = Project::new().run(&pipeline(metric));
+        let checks = record["checks"].as_array().unwrap().iter().filter(|it| it["metric"] == "accuracy");
+        checks.map(|it| it["labels"]["slice"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let of_size = slices("accuracy[slice=size=*]");
+    assert!(of_size.len() > 1 && of_size.iter().all(|it| it.starts_with("size=") && !it.contains(',')), "{of_size:?}");
+    assert_eq!(slices("accuracy[slice=label=*]"), ["label=0", "label=1"]);
+    let all = slices("accuracy[slice=*]");
+    assert!(all.len() > of_size.len() + 2 && all.iter().any(|it| it.contains(',')), "{all:?}");
+    let (code, record) = Project::new().run(&pipeline("accuracy[slice=size=x*]"));
+    assert_eq!(code, 4);
+    let message = check(&record, "accuracy", "not-checked")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(", not `size=x*`"), "{message}");
+}
+
+#[test]
 fn a_requirement_on_rows_of_two_slices_says_that_their_cross_is_to_be_asked_for() {
     let pipeline = |cross: &str, metric: &str| {
         format!(

@@ -267,6 +267,31 @@ pub(super) fn unknown_inputs(
     unknown.collect()
 }
 
+/// Returns the outputs that the options of probes name and the model of that role does not have.
+///
+/// As with [`unknown_inputs`], a run goes on with these.
+pub(super) fn unknown_outputs(
+    document: &Document,
+    plan: &Plan<'_>,
+    role: ModelRole,
+    names: &[&str],
+) -> Vec<Diagnostic> {
+    let mut res = Vec::new();
+    for it in &plan.probes {
+        let Ok(found) = &it.found else { continue };
+        let rows = [Role::Current, Role::Reference].into_iter().filter_map(|role| rows_of(it, role));
+        if rows.map(|rows| rows.model(role)).all(|it| it == Need::No) {
+            continue;
+        }
+        for name in found.needs.outputs.iter().filter(|it| !names.contains(&it.as_str())) {
+            let message = format!("the {} model has no output `{name}`", role.as_str());
+            let help = meant(name, names, || format!("its outputs are {}", some(names)));
+            res.push(document.at(&place_of(it.settings, name), code::UNKNOWN_OUTPUT, message, Some(&help)));
+        }
+    }
+    res
+}
+
 /// Returns the data that is read row by row.
 fn rows<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = (Role, &'p Dataset)> {
     plan.data.iter().filter_map(|(role, source)| match source {
@@ -527,21 +552,24 @@ pub(super) fn with_of(settings: &config::Probe) -> String {
     format!("{}/with", settings.component.pointer)
 }
 
-/// Returns where the options of a probe name a column, or else the options.
-fn place_of(settings: &config::Probe, column: &str) -> String {
-    fn find(value: &Value, column: &str, pointer: &str) -> Option<String> {
+/// Returns where the options of a probe have a name, such as that of a column, or else the options.
+pub(super) fn place_of(settings: &config::Probe, name: &str) -> String {
+    fn find(value: &Value, name: &str, pointer: &str) -> Option<String> {
         match value {
-            Value::String(it) => (it == column).then(|| pointer.to_owned()),
+            Value::String(it) => (it == name).then(|| pointer.to_owned()),
             Value::Array(items) => {
-                items.iter().enumerate().find_map(|(at, it)| find(it, column, &format!("{pointer}/{at}")))
+                items.iter().enumerate().find_map(|(at, it)| find(it, name, &format!("{pointer}/{at}")))
             }
-            Value::Object(items) => items.iter().find_map(|(key, it)| find(it, column, &config::pointer(pointer, key))),
+            Value::Object(items) => items.iter().find_map(|(key, it)| {
+                let place = config::pointer(pointer, key);
+                if key == name { Some(place) } else { find(it, name, &place) }
+            }),
             _ => None,
         }
     }
     let with = with_of(settings);
     let mut options = settings.component.with.iter();
-    options.find_map(|(key, it)| find(it, column, &config::pointer(&with, key))).unwrap_or(with)
+    options.find_map(|(key, it)| find(it, name, &config::pointer(&with, key))).unwrap_or(with)
 }
 
 /// A profile stands in for the reference's rows, and only where the probes that need those can do with it.

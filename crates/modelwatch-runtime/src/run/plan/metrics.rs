@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use modelwatch_config::{Bound, LabelMatch, MetricAddress, MetricPart, Operand, Reference};
-use modelwatch_sdk::KnownMetric;
+use modelwatch_config::{Bound, LabelMatch, MetricAddress, MetricPart, Operand, Reference, SLICE, slice_parts};
+use modelwatch_sdk::{KnownMetric, rows::name_matches};
 
 use super::{meant, some};
 use crate::decide::form;
-
-/// The label that says of which slice a metric is.
-pub(super) const SLICE: &str = "slice";
 
 /// What is wrong with the address of a metric, and with which part of it.
 pub(super) struct Unreported<'a> {
@@ -56,13 +53,38 @@ pub(super) fn unreported<'a>(
     Some(Unreported { part: MetricPart::Name(name), message, help })
 }
 
-/// Says that no metric is of a slice where no column makes any.
-pub(super) fn unsliced<'a>() -> Unreported<'a> {
-    Unreported {
-        part: MetricPart::Key(SLICE),
-        message: "no column cuts the rows into slices".to_owned(),
-        help: "name the columns in `slices` of `[data.columns]`".to_owned(),
+/// Returns what is wrong with an address of a slice that none of the columns makes by which the rows are cut.
+pub(super) fn uncut<'a>(address: &'a MetricAddress, columns: &[String]) -> Option<Unreported<'a>> {
+    let slice = address.labels.get(SLICE)?;
+    if columns.is_empty() {
+        return Some(Unreported {
+            part: MetricPart::Key(SLICE),
+            message: "no column cuts the rows into slices".to_owned(),
+            help: "name the columns in `slices` of `[data.columns]`".to_owned(),
+        });
     }
+    let (LabelMatch::Exact(name) | LabelMatch::Prefix(name)) = slice else { return None };
+    let cuts = |part: &str, column: &String| {
+        let is_it = |name: &str| name == column || name_matches(column, name);
+        part.match_indices('=').any(|(at, _)| is_it(&part[..at]) || is_it(&unescaped(&part[..at])))
+    };
+    // A column can have a comma in its name, which only some probes escape.
+    if columns.iter().any(|it| cuts(name, it)) {
+        return None;
+    }
+    let (column, _) = slice_parts(name).find_map(|it| it.split_once('='))?;
+    let names: Vec<_> = columns.iter().map(String::as_str).collect();
+    Some(Unreported {
+        part: MetricPart::Value(name),
+        message: format!("no column `{column}` cuts the rows into slices"),
+        help: meant(column, &names, || format!("the slice columns are {}", some(&names))),
+    })
+}
+
+/// Returns a text without the backslashes that stand before its special characters.
+fn unescaped(text: &str) -> String {
+    let mut chars = text.chars();
+    std::iter::from_fn(|| chars.next().and_then(|it| if it == '\\' { chars.next() } else { Some(it) })).collect()
 }
 
 /// Returns the label whose value none of the metrics has that have these labels, with the value and the remedy.
@@ -72,7 +94,7 @@ fn ruled_out<'a>(
 ) -> Option<(&'a str, &'a str, String)> {
     let exact = |(key, value): (&'a String, &'a LabelMatch)| match value {
         LabelMatch::Exact(value) => Some((&**key, &**value)),
-        LabelMatch::Any => None,
+        LabelMatch::Prefix(_) | LabelMatch::Any => None,
     };
     let (key, value) =
         labels.iter().filter_map(exact).find(|(key, value)| !known.iter().any(|it| it.can_have(key, value)))?;
@@ -94,6 +116,12 @@ fn ruled_out<'a>(
 
 /// Returns the remedy for an address that has slice columns in the place of a slice.
 fn as_slice(address: &MetricAddress, columns: &[String]) -> Option<String> {
+    if let [(column, LabelMatch::Any)] = &Vec::from_iter(&address.labels)[..]
+        && columns.contains(column)
+    {
+        let labels = BTreeMap::from([(SLICE.to_owned(), LabelMatch::Prefix(format!("{column}=")))]);
+        return Some(format!("did you mean `{}`?", MetricAddress { name: address.name.clone(), labels }));
+    }
     let part = |(key, value): (&String, &LabelMatch)| match value {
         LabelMatch::Exact(slice) if key == SLICE => Some((slice.split_once('=')?.0.to_owned(), slice.clone())),
         LabelMatch::Exact(value) if columns.contains(key) => Some((key.clone(), format!("{key}={value}"))),

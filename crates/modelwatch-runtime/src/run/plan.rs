@@ -2,8 +2,11 @@
 
 mod data;
 mod metrics;
+mod models;
 mod order;
+mod places;
 mod selected;
+mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,8 +36,8 @@ use crate::{
     services::ProbeHost,
 };
 
-pub(super) use data::notified;
-pub(crate) use data::some;
+pub(crate) use places::some;
+pub(super) use written::notified;
 
 /// A pipeline that is ready to run.
 pub(super) struct Plan<'a> {
@@ -112,7 +115,7 @@ pub(super) fn look<'a>(
             problems.extend(order::check(document, pipeline, &plan));
         }
     }
-    problems.extend(data::overwriting(document, pipeline, &plan));
+    problems.extend(written::overwriting(document, pipeline, &plan));
     (plan, problems)
 }
 
@@ -154,7 +157,7 @@ pub(super) fn missing(
         let message = e.strip_suffix(CORRECT_PATH).unwrap_or(e);
         res.push(document.at(&pointer, code::MISSING_FILE, message, help));
     }
-    res.extend(data::unwritable(document, pipeline));
+    res.extend(written::unwritable(document, pipeline));
     res.extend(unusable_store(document, pipeline, plan));
     let mut models = Vec::new();
     for (role, table) in [(ModelRole::Candidate, "/checkpoint"), (ModelRole::Baseline, "/baseline")] {
@@ -165,9 +168,9 @@ pub(super) fn missing(
         if is_recorded {
             let columns = pipeline.columns();
             let outputs: Vec<_> = inputs::recorded(role, &columns).keys().map(String::as_str).collect();
-            res.extend(data::unknown_outputs(document, plan, role, &outputs));
+            res.extend(models::unknown_outputs(document, plan, role, &outputs));
         }
-        let Some((path, model)) = data::imported(pipeline, role) else { continue };
+        let Some((path, model)) = models::imported(pipeline, role) else { continue };
         let pointer = format!("{table}/import");
         if !path.exists() {
             let message = format!("there is no file or folder `{}`", path.display());
@@ -181,26 +184,26 @@ pub(super) fn missing(
         {
             res.push(document.at(&pointer, code::MISSING_FILE, e.to_string(), None));
         }
-        if data::runs(plan, role) && !is_recorded {
+        if models::runs(plan, role) && !is_recorded {
             match model::inspect(pipeline, role, path, model) {
                 Ok(it) => {
-                    res.extend(data::unknown_inputs(document, pipeline, role, path, &it));
+                    res.extend(models::unknown_inputs(document, pipeline, role, path, &it));
                     let outputs: Vec<_> = it.outputs.iter().map(|it| it.name.as_str()).collect();
-                    res.extend(data::unknown_outputs(document, plan, role, &outputs));
+                    res.extend(models::unknown_outputs(document, plan, role, &outputs));
                     models.push((role, it));
                 }
                 // As far as the run is concerned, a gap.
-                Err(_) if model.is_none() && !data::requires(plan, role) && is_weights_alone(path) => continue,
-                Err(why) => res.push(data::unusable_model(document, table, &why)),
+                Err(_) if model.is_none() && !models::requires(plan, role) && is_weights_alone(path) => continue,
+                Err(why) => res.push(models::unusable_model(document, table, &why)),
             }
             let refused = |names: &_| model::refused_layers(pipeline, role, path, model, names);
-            res.extend(data::unknown_layers(document, plan, role, refused));
+            res.extend(models::unknown_layers(document, plan, role, refused));
         }
     }
-    res.extend(data::unmade_outputs(document, pipeline, plan));
+    res.extend(models::unmade_outputs(document, pipeline, plan));
     if !has_unread_columns(errors) {
-        res.extend(data::unmade_inputs(document, pipeline, plan, &models));
-        res.extend(data::unlike(document, pipeline, plan, &models));
+        res.extend(models::unmade_inputs(document, pipeline, plan, &models));
+        res.extend(models::unlike(document, pipeline, plan, &models));
     }
     for it in &plan.probes {
         if let Err(e) = &it.found {
@@ -233,7 +236,7 @@ fn names_nothing(pipeline: &Pipeline, plan: &Plan<'_>) -> bool {
         Some(Err(e)) => e.ends_with(CORRECT_PATH) || it.path().is_dir(),
         _ => false,
     };
-    let is_no_model = |role| data::imported(pipeline, role).is_some_and(|(path, _)| !path.exists());
+    let is_no_model = |role| models::imported(pipeline, role).is_some_and(|(path, _)| !path.exists());
     pipeline.data.iter().flat_map(data::sources).any(is_no_data)
         || [ModelRole::Candidate, ModelRole::Baseline].into_iter().any(is_no_model)
 }
@@ -442,7 +445,7 @@ impl<'a> Planner<'a, '_> {
                 [] => self.give("name the column in `slices` of `[data.columns]`", "`--column slices=…`"),
                 _ => meant(name, &cut.iter().map(String::as_str).collect::<Vec<_>>(), || in_file),
             };
-            self.at(&data::place_of(settings, name), code::UNKNOWN_COLUMN, &format!("{what} `{name}`"), Some(&help));
+            self.at(&places::place_of(settings, name), code::UNKNOWN_COLUMN, &format!("{what} `{name}`"), Some(&help));
         }
     }
 

@@ -3,7 +3,7 @@
 use modelwatch_config::{self as config, Columns, Diagnostic, Document, Pipeline, code};
 use modelwatch_sdk::{ModelRole, Role};
 
-use super::{Plan, data};
+use super::{Plan, models, places};
 use crate::{
     data::Dataset,
     inputs::{self, InputMap},
@@ -27,7 +27,7 @@ pub(super) fn check(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -
     for role in [ModelRole::Candidate, ModelRole::Baseline] {
         let (columns, table) = inputs::columns_for(role, pipeline);
         // The columns of recorded outputs are listed, and so have the order of the list.
-        if is_recorded(pipeline, role) || !data::runs(plan, role) {
+        if is_recorded(pipeline, role) || !models::runs(plan, role) {
             continue;
         }
         let map = map(pipeline, role, &columns, current);
@@ -37,7 +37,7 @@ pub(super) fn check(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -
         } else {
             "/data/current/path".to_owned()
         };
-        let problem = data::with_remedy(document, &pointer, code::COLUMN_ORDER, &why);
+        let problem = places::with_remedy(document, &pointer, code::COLUMN_ORDER, &why);
         if !res.contains(&problem) {
             res.push(problem);
         }
@@ -46,7 +46,7 @@ pub(super) fn check(document: &Document, pipeline: &Pipeline, plan: &Plan<'_>) -
 }
 
 fn map(pipeline: &Pipeline, role: ModelRole, columns: &Columns, current: &Dataset) -> Option<InputMap> {
-    let (path, file) = data::imported(pipeline, role)?;
+    let (path, file) = models::imported(pipeline, role)?;
     let info = model::inspect(pipeline, role, path, file).ok()?;
     InputMap::plan(&info, columns, current.schema()).ok()
 }

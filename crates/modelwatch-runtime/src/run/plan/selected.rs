@@ -9,7 +9,11 @@ use modelwatch_sdk::{
     rows::{Selection, name_matches},
 };
 
-use super::{Plan, data::with_of, rows_of, some};
+use super::{
+    Plan,
+    places::{some, with_of},
+    rows_of,
+};
 use crate::{model::is_recorded, pass::used, profile::Source};
 
 /// Returns the names, patterns and types in options that mean no column of any data that their probe reads.

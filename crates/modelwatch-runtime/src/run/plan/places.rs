@@ -1,0 +1,40 @@
+//! Where the pipeline says something, and how that is told.
+
+use modelwatch_config::{self as config, Diagnostic, Document};
+use serde_json::Value;
+
+/// Returns an error whose message has the remedy behind a semicolon, if there is one.
+pub(super) fn with_remedy(document: &Document, pointer: &str, code: &'static str, why: &str) -> Diagnostic {
+    let (message, help) = why.split_once("; ").map_or((why, None), |(what, help)| (what, Some(help)));
+    document.at(pointer, code, message, help)
+}
+
+pub(super) fn with_of(settings: &config::Probe) -> String {
+    format!("{}/with", settings.component.pointer)
+}
+
+/// Returns where the options of a probe have a name, such as that of a column, or else the options.
+pub(super) fn place_of(settings: &config::Probe, name: &str) -> String {
+    fn find(value: &Value, name: &str, pointer: &str) -> Option<String> {
+        match value {
+            Value::String(it) => (it == name).then(|| pointer.to_owned()),
+            Value::Array(items) => {
+                items.iter().enumerate().find_map(|(at, it)| find(it, name, &format!("{pointer}/{at}")))
+            }
+            Value::Object(items) => items.iter().find_map(|(key, it)| {
+                let place = config::pointer(pointer, key);
+                if key == name { Some(place) } else { find(it, name, &place) }
+            }),
+            _ => None,
+        }
+    }
+    let with = with_of(settings);
+    let mut options = settings.component.with.iter();
+    options.find_map(|(key, it)| find(it, name, &config::pointer(&with, key))).unwrap_or(with)
+}
+
+pub(crate) fn some(names: &[impl AsRef<str>]) -> String {
+    let (shown, rest) = if names.len() > 12 { names.split_at(10) } else { (names, &names[..0]) };
+    let shown = shown.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    if rest.is_empty() { shown } else { format!("{shown} and {} more", rest.len()) }
+}

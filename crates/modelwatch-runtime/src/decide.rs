@@ -9,7 +9,7 @@ mod unchanged;
 
 use std::borrow::Cow;
 
-pub(crate) use labels::form;
+pub(crate) use labels::{form, unescaped};
 use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Probe, ProbeKind, Requirement};
 use modelwatch_sdk::{
     Report,

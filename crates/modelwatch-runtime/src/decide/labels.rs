@@ -61,11 +61,21 @@ fn crossed(slice: &str, reported: &BTreeSet<&str>) -> Option<String> {
     if let Some(it) = reported.iter().find(|it| parts(it) == wanted) {
         return Some(format!(" (did you mean `{it}`?)"));
     }
+    // A comma of a value is written as `\,`, so that it is none of a cross.
+    if let Some(it) = reported.iter().find(|it| unescaped(it) == slice) {
+        return Some(format!(" (did you mean `slice={}`?)", LabelMatch::Exact((*it).to_owned())));
+    }
     let are_reported = wanted.len() > 1 && wanted.iter().all(|it| reported.contains(it.as_str()));
     are_reported.then(|| {
         ": they are slices of their own, and their cross is one only where the options of the probe ask for it (`cross_slices` of `metrics`)"
             .to_owned()
     })
+}
+
+/// Returns a text without the backslashes that stand before its special characters.
+pub(crate) fn unescaped(text: &str) -> String {
+    let mut chars = text.chars();
+    std::iter::from_fn(|| chars.next().and_then(|it| if it == '\\' { chars.next() } else { Some(it) })).collect()
 }
 
 /// Returns what the probe says of the slice that is meant, if anything.

@@ -371,6 +371,27 @@ fn a_requirement_on_rows_of_two_slices_says_that_their_cross_is_to_be_asked_for(
 }
 
 #[test]
+fn a_slice_whose_value_has_a_comma_is_shown_as_it_is_addressed() {
+    let rows: String =
+        (0..80).map(|it| format!("{it},{it}.5,\"{}\"\n", if it % 2 == 0 { "a,b" } else { "c" })).collect();
+    let project = Project::new();
+    project.write("rows.csv", &format!("y,p,s\n{rows}"));
+    let pipeline = |metric: &str| {
+        format!(
+            "name = 'test'\n[data.current]\npath = 'rows.csv'\n\
+             [data.columns]\nlabel = 'y'\nslices = ['s']\npredictions = {{ out = 'p' }}\n\
+             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'regression' }}\n[verify.require]\n'{metric}' = '<= 1.0'\n"
+        )
+    };
+    let (code, record) = project.run(&pipeline(r#"mae[slice="s=a,b"]"#));
+    assert_eq!(code, 4);
+    let message = check(&record, "mae", "not-checked")["message"].as_str().unwrap().to_owned();
+    let shown = r#"slice="s=a\\,b""#;
+    assert!(message.contains(&format!("did you mean `{shown}`?")), "{message}");
+    assert_eq!(project.run(&pipeline(&format!("mae[{shown}]"))).0, 0);
+}
+
+#[test]
 fn an_output_that_is_not_there_fails() {
     let golden = "[[verify]]\nuses = 'golden'\nwith = { outputs = { other = 'expected' } }\n";
     let pipeline = digits("e08").replace("data/test.npz", "data/test_golden.npz");

@@ -6,7 +6,7 @@ use modelwatch_config::{Bound, LabelMatch, MetricAddress, MetricPart, Operand, R
 use modelwatch_sdk::{KnownMetric, rows::name_matches};
 
 use super::{meant, some};
-use crate::decide::form;
+use crate::decide::{form, unescaped};
 
 /// What is wrong with the address of a metric, and with which part of it.
 pub(super) struct Unreported<'a> {
@@ -79,12 +79,6 @@ pub(super) fn uncut<'a>(address: &'a MetricAddress, columns: &[String]) -> Optio
         message: format!("no column `{column}` cuts the rows into slices"),
         help: meant(column, &names, || format!("the slice columns are {}", some(&names))),
     })
-}
-
-/// Returns a text without the backslashes that stand before its special characters.
-fn unescaped(text: &str) -> String {
-    let mut chars = text.chars();
-    std::iter::from_fn(|| chars.next().and_then(|it| if it == '\\' { chars.next() } else { Some(it) })).collect()
 }
 
 /// Returns the label whose value none of the metrics has that have these labels, with the value and the remedy.

@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     host::{Host, ModelRole},
     report::Report,
-    rows::SelectedColumns,
+    rows::{Mention, SelectedColumns},
     tensor::TensorView,
 };
 
@@ -180,6 +180,8 @@ pub struct Needs {
     /// The outputs that its options name: where a model whose outputs it wants has none of that name, `modelwatch check` tells so. A run goes on, since
     /// it may be the model that is wrong, which is for the probe to say.
     pub outputs: BTreeSet<String>,
+    /// What else in its options stands for columns of the data that it reads: each has to mean one.
+    pub mentions: Vec<Mention>,
     /// The metrics that its report can have, so that a requirement on another one, or on other labels than it ever has,
     /// is refused before the run; empty where that depends on what it sees.
     pub metrics: Vec<KnownMetric>,

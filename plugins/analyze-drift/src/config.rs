@@ -8,7 +8,7 @@ use modelwatch_sdk::{
     chunks::{Chunks, Period},
     pointer,
     report::Severity,
-    rows::{Selection, name_matches},
+    rows::{Mention, Selection, name_matches},
 };
 use serde::Deserialize;
 
@@ -250,6 +250,12 @@ impl Config {
     /// Returns which columns are compared, and which numbers are categories.
     pub(crate) fn selection(&self) -> Selection<'_> {
         Selection { columns: &self.columns, exclude: &self.exclude, categorical: &self.categorical }
+    }
+
+    /// Returns what stands for columns beside the selection.
+    pub(crate) fn mentions(&self) -> impl Iterator<Item = Mention> {
+        let may_be_output = |it: Mention| if self.predictions { it.or_output() } else { it };
+        Mention::keys("methods", &self.methods).map(may_be_output).chain(Mention::keys("importance", &self.importance))
     }
 
     /// Returns the error rate of one run.

@@ -94,7 +94,16 @@ impl Probe for Drift {
         let metrics = report_metrics::known(&self.config, cutting);
         let selection = Some(selection.into());
         let slices = self.config.slices.iter().cloned().collect();
-        Needs { current: Some(current), reference: Some(reference), selection, slices, metrics, ..Needs::default() }
+        let mentions = self.config.mentions().collect();
+        Needs {
+            current: Some(current),
+            reference: Some(reference),
+            selection,
+            slices,
+            mentions,
+            metrics,
+            ..Needs::default()
+        }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

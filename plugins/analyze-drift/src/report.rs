@@ -6,6 +6,7 @@ use modelwatch_profile::{Group, Key};
 use modelwatch_sdk::{
     Report,
     report::{Gap, Labels},
+    rows::name_matches,
 };
 
 use crate::{
@@ -99,6 +100,14 @@ pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_
     }
     for pattern in config.selection().unmatched(names().map(|it| it.1.as_str())) {
         res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column"));
+    }
+    for it in config.mentions() {
+        let is_met = |key: &Key| (key.0 == Group::Feature || it.may_be_output) && name_matches(&it.name, &key.1);
+        if !reference.keys.iter().chain(&current.keys).any(|key| is_met(key)) {
+            let option = it.pointer.split('/').nth(1).unwrap_or_default();
+            let why = "nothing of that name is compared; correct it, or leave it out";
+            res.push(Gap::new(format!("`{}` in `{option}`", it.name), why));
+        }
     }
     if config.predictions {
         let missing = match (reference.has_outputs(), current.has_outputs()) {

@@ -342,6 +342,10 @@ fn columns_are_chosen_by_name_and_pattern() {
     assert_eq!(open(json!({ "columns": ["label", "mean_*"] })).needs().current.unwrap().columns, ["label"]);
     let report = run(json!({ "columns": ["men_*"], "predictions": false }), &batch, &batch);
     assert!(report.gaps.iter().any(|it| it.what == "columns `men_*`"));
+    let config = json!({ "methods": { "mean_*": "ks", "others": "ks" }, "importance": { "mean_a": 1, "mean_c": 1 } });
+    let report = run(config, &batch, &batch);
+    let told: Vec<_> = report.gaps.iter().map(|it| it.what.as_str()).filter(|it| it.starts_with('`')).collect();
+    assert_eq!(told, ["`others` in `methods`", "`mean_c` in `importance`"]);
 }
 
 #[test]

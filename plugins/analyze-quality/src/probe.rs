@@ -126,7 +126,8 @@ impl Probe for Quality {
         let of_parts = self.parts.as_ref().map(|it| cells::known(it.cutting(), context::known_of_columns()));
         let metrics = context::known(&self.settings.config).chain(of_parts.into_iter().flatten()).collect();
         let slices = self.settings.config.slices.iter().cloned().collect();
-        Needs { current: Some(current), reference: Some(reference), slices, metrics, ..Needs::default() }
+        let mentions = self.settings.mentions().collect();
+        Needs { current: Some(current), reference: Some(reference), slices, mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

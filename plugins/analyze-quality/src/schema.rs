@@ -38,10 +38,19 @@ fn missing_columns(context: &Context<'_>, report: &mut Report) {
         let message = format!("the column `{name}` is required, and the current rows do not have it");
         report.findings.push(finding("MW-Q003", Severity::Error, name, message));
     }
-    for pattern in context.settings.required_patterns().filter(|it| !current.keys().any(|name| name_matches(it, name)))
-    {
-        let message = format!("columns `{pattern}` are required, and the current rows have none");
-        report.findings.push(finding("MW-Q003", Severity::Error, pattern, message));
+    let is_met = |pattern: &str| current.keys().any(|name| name_matches(pattern, name));
+    for (pattern, is_required) in context.settings.patterns().filter(|it| !is_met(it.0)) {
+        match is_required {
+            Some(true) => {
+                let message = format!("columns `{pattern}` are required, and the current rows have none");
+                report.findings.push(finding("MW-Q003", Severity::Error, pattern, message));
+            }
+            None => {
+                let why = "the current rows have none, so that its rule was not applied; write `required = false` where that is meant";
+                report.gaps.push(Gap::new(format!("columns `{pattern}`"), why));
+            }
+            Some(false) => {}
+        }
     }
     for (pattern, is_required) in context.settings.types_without(current) {
         let message = format!("no column of the current rows is of `{pattern}`");

@@ -6,7 +6,7 @@ use modelwatch_sdk::{
     Error, Result,
     arrow::schema::Field,
     pointer,
-    rows::{ColumnType, Selection, Use, has_use, name_matches},
+    rows::{ColumnType, Mention, Selection, Use, has_use, name_matches},
 };
 use regex::Regex;
 use serde::{
@@ -124,10 +124,10 @@ impl Settings {
         self.rules.iter().filter(is_required).map(|it| it.0.as_str())
     }
 
-    /// Returns the patterns of columns of which one has to be there.
-    pub(crate) fn required_patterns(&self) -> impl Iterator<Item = &str> {
-        let is_required = |it: &&(String, Rule)| it.1.written.required == Some(true) && it.0.contains('*');
-        self.rules.iter().filter(is_required).map(|it| it.0.as_str())
+    /// Returns the patterns that have a rule; with whether a column has to be there, where that is written.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (&str, Option<bool>)> {
+        let patterns = self.rules.iter().filter(|it| it.0.contains('*'));
+        patterns.map(|it| (it.0.as_str(), it.1.written.required))
     }
 
     /// Returns the types that have a rule, as they are written, none of which any of the columns is of; with whether one has to be.
@@ -163,6 +163,15 @@ impl Settings {
         }
         let is_any = self.config.include.is_empty() || !has_use(field, Use::Feature);
         !is_any && !self.included().selects(field) && !self.config.columns.contains_key(field.name())
+    }
+
+    /// Returns what stands for columns, but for the rules about them: that these are kept is what is judged.
+    pub(crate) fn mentions(&self) -> impl Iterator<Item = Mention> {
+        let Config { include, exclude, freshness, .. } = &self.config;
+        let excluded = Mention::listed("exclude", exclude).filter(|it| !it.name.starts_with(TYPE));
+        let timely = freshness.iter().filter_map(|it| it.column.clone());
+        let timely = timely.map(|name| Mention { name, pointer: "/freshness/column".to_owned(), ..Mention::default() });
+        Mention::listed("include", include).chain(excluded).chain(timely)
     }
 
     /// Returns the names and patterns of columns to look at of which there is none among these.

@@ -190,6 +190,9 @@ pub(super) fn missing(
                     res.extend(models::unknown_inputs(document, pipeline, role, path, &it));
                     let outputs: Vec<_> = it.outputs.iter().map(|it| it.name.as_str()).collect();
                     res.extend(models::unknown_outputs(document, plan, role, &outputs));
+                    if role == ModelRole::Candidate && !has_unread_columns(errors) {
+                        res.extend(selected::unmet_outputs(document, &pipeline.columns(), plan, &it));
+                    }
                     models.push((role, it));
                 }
                 // As far as the run is concerned, a gap.

@@ -1,12 +1,12 @@
 //! Which columns the options mean: by name, by `*` in names, and by type.
 
-use std::slice;
+use std::{collections::BTreeMap, slice};
 
 use arrow_schema::{DataType, Field};
 use serde::{Deserialize, Serialize};
 
 use super::{Use, column_type::ColumnType, has_use, is_computed, pattern::name_matches};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, pointer};
 
 /// Before the name of a type.
 const TYPE: &str = "type:";
@@ -42,16 +42,72 @@ pub struct Selection<'a> {
     pub categorical: &'a [String],
 }
 
-/// A [`Selection`] that a probe tells the host, so that a run is refused before it starts where one of its `columns` means none of the data.
+/// A [`Selection`] that a probe tells the host, so that a run is refused before it starts where one of its `columns` means none of the data, or
+/// a name or pattern in `exclude` or `categorical` is that of no column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SelectedColumns {
     /// As in [`Selection::columns`]; they stand in the option of that name.
     pub columns: Vec<String>,
-    /// As in [`Selection::exclude`].
+    /// As in [`Selection::exclude`]; they stand in the option of that name.
     pub exclude: Vec<String>,
-    /// As in [`Selection::categorical`].
+    /// As in [`Selection::categorical`]; they stand in the option of that name.
     pub categorical: Vec<String>,
+}
+
+/// What stands for columns elsewhere in the options of a probe, so that a run is refused before it starts where it means none of the data.
+///
+/// Leave out what may mean none, as a default does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mention {
+    /// The name of a column, a name with `*` for any text, or `type:` with a type.
+    pub name: String,
+    /// Where it stands, as a JSON pointer into the options: as a value, or as the key of one.
+    pub pointer: String,
+    /// Whether it may also be the name of an output of the candidate.
+    pub may_be_output: bool,
+}
+
+impl Mention {
+    /// Returns those of a list in the options.
+    ///
+    /// ```
+    /// use modelwatch_sdk::rows::Mention;
+    /// let names = ["age".to_owned(), "num_*".to_owned()];
+    /// let second = Mention::listed("include", &names).nth(1).unwrap();
+    /// assert_eq!((second.name.as_str(), second.pointer.as_str()), ("num_*", "/include/1"));
+    /// ```
+    pub fn listed(option: &str, names: &[String]) -> impl Iterator<Item = Self> {
+        let mention = move |(at, name): (usize, &String)| Self {
+            name: name.clone(),
+            pointer: format!("/{option}/{at}"),
+            may_be_output: false,
+        };
+        names.iter().enumerate().map(mention)
+    }
+
+    /// Returns those that are the keys of a table in the options.
+    ///
+    /// ```
+    /// use modelwatch_sdk::rows::Mention;
+    /// let weights = [("age".to_owned(), 0.5)].into();
+    /// assert_eq!(Mention::keys("importance", &weights).next().unwrap().pointer, "/importance/age");
+    /// ```
+    pub fn keys<T>(option: &str, table: &BTreeMap<String, T>) -> impl Iterator<Item = Self> {
+        let mention = move |name: &String| Self {
+            name: name.clone(),
+            pointer: pointer(&format!("/{option}"), name),
+            may_be_output: false,
+        };
+        table.keys().map(mention)
+    }
+
+    /// Returns the mention of something that may also be the name of an output.
+    #[must_use]
+    pub fn or_output(self) -> Self {
+        Self { may_be_output: true, ..self }
+    }
 }
 
 impl SelectedColumns {

@@ -317,6 +317,88 @@ fn selections_of_no_column_are_refused() {
 }
 
 #[test]
+fn names_in_options_that_no_column_has_are_refused() {
+    let project = Project::new();
+    let data = project.write("data.csv", "num_rooms,num_baths,city,price\n1,2,a,3.5\n2,1,b,4.5\n");
+    let data = data.display();
+    let with = |uses: &str, options: &str| {
+        format!(
+            "name = 'x'\n[data.current]\npath = '{data}'\n[data.reference]\npath = '{data}'\n[data.columns]\nlabel = 'price'\n\
+             [[analyze]]\nuses = '{uses}'\nwith = {{ {options} }}\n"
+        )
+    };
+    let (unknown, unmatched) = ("no column `num_room`", "no column that matches `nmu_*`");
+    let lists = [
+        ("drift", "exclude"),
+        ("drift", "categorical"),
+        ("multivariate", "exclude"),
+        ("multivariate", "categorical"),
+        ("stream", "exclude"),
+        ("quality", "include"),
+        ("quality", "exclude"),
+    ];
+    for (uses, option) in lists {
+        let place = format!("pipeline.toml:10:{}", format!("with = {{ {option} = ['city', ").len() + 1);
+        let check = |name: &str, expected: &[&str]| {
+            let options = format!("{option} = ['city', '{name}']");
+            wrong(&with(uses, &options), &[&["error[E0206]", &place], expected].concat());
+        };
+        check("num_room", &[unknown, "did you mean `num_rooms`?"]);
+        check("nmu_*", &[unmatched, "did you mean `num_*`?"]);
+        check("street", &["no column `street`", "its columns are num_rooms, num_baths, city, price"]);
+    }
+    for (option, value) in [("methods", "'ks'"), ("importance", "1")] {
+        let check = |name: &str, expected: &[&str]| {
+            let options = format!("{option} = {{ '{name}' = {value} }}");
+            let place = format!("pipeline.toml:10:{}", format!("with = {{ {option} = {{ ").len() + 1);
+            wrong(&with("drift", &options), &[&["error[E0206]", &place], expected].concat());
+        };
+        check("num_room", &[unknown, "did you mean `num_rooms`?"]);
+        check("nmu_*", &[unmatched, "did you mean `num_*`?"]);
+    }
+    wrong(&with("quality", "include = ['type:time']"), &["error[E0206]", "no feature of the data is of `type:time`"]);
+    wrong(&with("quality", "freshness = { column = 'tiem', newest = '2026-01-01' }"), &["E0206", "no column `tiem`"]);
+    // What may be there or not is left out by its type, and a name may be that of a label.
+    for (uses, options) in [
+        ("drift", "exclude = ['type:list', 'price'], methods = { 'num_*' = 'ks', city = 'chi2' }, importance.city = 1"),
+        ("quality", "include = ['num_*', 'price'], exclude = ['type:list', 'city'], columns = { 'x_*' = { min = 0 } }"),
+        ("stream", "exclude = ['type:list']"),
+    ] {
+        project.write("pipeline.toml", &with(uses, options));
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, 0, "{uses}: {}", ended.err);
+    }
+}
+
+#[test]
+fn a_method_may_be_that_of_an_output() {
+    let project = Project::new();
+    let folder = fixtures().join("tabular/breast_cancer");
+    let with = |columns: &str, name: &str| {
+        format!(
+            "name = 'x'\n[checkpoint]\nname = 'c'\nimport = '{0}/logreg.onnx'\n[data.current]\npath = '{0}/test.parquet'\n\
+             [data.reference]\npath = '{0}/train.parquet'\n[data.columns]\nlabel = 'label'\n{columns}\n[[analyze]]\nuses = 'drift'\n\
+             with.methods.{name} = 'ks'\n",
+            folder.display()
+        )
+    };
+    let check = |pipeline: String, words: &[&str]| {
+        project.write("pipeline.toml", &pipeline);
+        let ended = project.modelwatch(&["check", "pipeline.toml"]);
+        assert_eq!(ended.code, if words.is_empty() { 0 } else { 2 }, "{}", ended.err);
+        words.iter().for_each(|it| assert!(ended.err.contains(it), "no `{it}` in\n{}", ended.err));
+    };
+    let inputs = "inputs.X = ['mean_*', '*_error', 'worst_*']";
+    check(with(inputs, "probabilities"), &[]);
+    let unknown =
+        ["error[E0206]", "no column, and the model no output `probabilitys`", "did you mean `probabilities`?"];
+    check(with(inputs, "probabilitys"), &unknown);
+    let recorded = "predictions = { score = 'mean_radius' }";
+    check(with(recorded, "score"), &[]);
+    check(with(recorded, "scores"), &["error[E0206]", "output `scores`", "did you mean `score`?"]);
+}
+
+#[test]
 fn check_says_which_inputs_the_columns_do_not_make() {
     let project = Project::new();
     let folder = fixtures().join("tabular/breast_cancer");

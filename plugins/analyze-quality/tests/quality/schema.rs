@@ -182,6 +182,10 @@ fn columns_come_and_go() {
         &table(&["c"]),
     );
     assert_eq!(codes(&report), [("MW-Q003", "a"), ("MW-Q003", "x_*"), ("MW-Q004", "c")]);
+    let rules = json!({ "c*": {}, "y_*": {}, "z_*": { "required": false } });
+    let report = alone(json!({ "columns": rules }), &table(&["c"]));
+    let told: Vec<_> = report.gaps.iter().map(|it| it.what.as_str()).filter(|it| it.contains('*')).collect();
+    assert_eq!(told, ["columns `y_*`"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Before the name of a type of columns.
-const TYPE: &str = "type:";
+pub(super) const TYPE: &str = "type:";
 
 /// Where the column of weights is named.
 const WEIGHT: &str = "/data/columns/weight";

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use arrow_schema::Field;
-use modelwatch_config::{Columns, Diagnostic, Document, Pipeline, code, did_you_mean};
+use modelwatch_config::{self as config, Columns, Diagnostic, Document, Pipeline, code, did_you_mean};
+use modelwatch_infer::ModelInfo;
 use modelwatch_sdk::{
-    ModelRole, Need, Role, RowNeeds,
-    rows::{Selection, name_matches},
+    ModelRole, Need, Needs, Role, RowNeeds,
+    rows::{Mention, Selection, name_matches},
 };
 
 use super::{
-    Plan,
+    Plan, Planned,
+    data::TYPE,
     places::{some, with_of},
     rows_of,
 };
@@ -20,25 +22,141 @@ use crate::{model::is_recorded, pass::used, profile::Source};
 pub(super) fn check(document: &Document, pipeline: &Pipeline, columns: &Columns, plan: &Plan<'_>) -> Vec<Diagnostic> {
     let mut res = Vec::new();
     for it in &plan.probes {
-        let Some(selected) = it.found.as_ref().ok().and_then(|it| it.needs.selection.as_ref()) else { continue };
-        let roles = [Role::Current, Role::Reference].map(|role| (role, rows_of(it, role)));
-        let read = roles.into_iter().filter(|it| it.1.is_some()).filter_map(|it| plan.data.get(&it.0));
-        let Some(fields) = fields(read, columns) else { continue };
-        let (with, selection) = (with_of(it.settings), selected.selection());
-        for (at, text) in selection.idle(&fields) {
-            if let Some((message, help)) = idle(selection, &fields, text) {
-                let pointer = format!("{with}/columns/{at}");
-                res.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(&help)));
-            }
-        }
-        let looks_elsewhere = roles.iter().filter_map(|it| it.1).any(|it| has_more(it, pipeline));
-        if selection.columns.is_empty() && !looks_elsewhere && !fields.iter().any(|it| selection.selects(it)) {
-            let message = format!("`{}` has no column of the data to look at", it.settings.id);
-            let help = "it looks at features that are not left out: name others in `columns`, or correct `exclude`";
-            res.push(document.at(&format!("{with}/exclude"), code::UNKNOWN_COLUMN, message, Some(help)));
-        }
+        let Some(data) = Known::of(plan, it, columns) else { continue };
+        res.extend(idle_columns(document, pipeline, it, &data));
+        res.extend(unmet_mentions(document, pipeline, it, &data));
     }
     res
+}
+
+/// Returns what in the options of probes is the name neither of a column nor of an output of the candidate, whose outputs are known now.
+pub(super) fn unmet_outputs(
+    document: &Document,
+    columns: &Columns,
+    plan: &Plan<'_>,
+    candidate: &ModelInfo,
+) -> Vec<Diagnostic> {
+    let outputs: Vec<&str> = candidate.outputs.iter().map(|it| it.name.as_str()).collect();
+    let mut res = Vec::new();
+    for it in &plan.probes {
+        let Some(data) = Known::of(plan, it, columns) else { continue };
+        let may_be_output = mentions(it).filter(|it| it.may_be_output);
+        res.extend(may_be_output.filter_map(|mention| unmet(document, it, &mention, &data, &outputs)));
+    }
+    res
+}
+
+/// What is known of the columns that a probe can see.
+struct Known {
+    /// The columns of rows, with their uses.
+    fields: Vec<Field>,
+    /// The columns of a profile that stands in for rows. It has no types.
+    profiled: Vec<String>,
+}
+
+impl Known {
+    /// Returns it; none where it is not known, as where some data cannot be read.
+    fn of(plan: &Plan<'_>, probe: &Planned<'_>, columns: &Columns) -> Option<Self> {
+        let is_read = |it: &&Role| rows_of(probe, **it).is_some();
+        let read = [Role::Current, Role::Reference];
+        let read: Vec<_> = read.iter().filter(is_read).filter_map(|it| plan.data.get(it)).collect();
+        let fields = fields(read.iter().copied(), columns)?;
+        let profiles = read.iter().filter_map(|it| it.as_ref().ok()).filter(|it| matches!(it, Source::Profile(_)));
+        let profiled =
+            profiles.filter_map(Source::schema).flat_map(|it| it.fields().iter().map(|it| it.name().clone()));
+        Some(Self { profiled: profiled.collect(), fields })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let mut seen = BTreeSet::new();
+        let names = self.fields.iter().map(Field::name).chain(&self.profiled);
+        names.map(String::as_str).filter(|it| seen.insert(*it)).collect()
+    }
+}
+
+/// Returns what the probe's selection means and does not find.
+fn idle_columns(document: &Document, pipeline: &Pipeline, probe: &Planned<'_>, data: &Known) -> Vec<Diagnostic> {
+    let mut res = Vec::new();
+    let Some(selected) = needs_of(probe).and_then(|it| it.selection.as_ref()) else { return res };
+    let (with, selection) = (with_of(probe.settings), selected.selection());
+    for (at, text) in selection.idle(&data.fields) {
+        if let Some((message, help)) = idle(selection, &data.fields, text) {
+            let pointer = format!("{with}/columns/{at}");
+            res.push(document.at(&pointer, code::UNKNOWN_COLUMN, message, Some(&help)));
+        }
+    }
+    let mut roles = [Role::Current, Role::Reference].into_iter().filter_map(|role| rows_of(probe, role));
+    let looks_elsewhere = roles.any(|it| has_more(it, pipeline));
+    if selection.columns.is_empty() && !looks_elsewhere && !data.fields.iter().any(|it| selection.selects(it)) {
+        let message = format!("`{}` has no column of the data to look at", probe.settings.id);
+        let help = "it looks at features that are not left out: name others in `columns`, or correct `exclude`";
+        res.push(document.at(&format!("{with}/exclude"), code::UNKNOWN_COLUMN, message, Some(help)));
+    }
+    res
+}
+
+/// Returns what else in the probe's options means no column. What may be an output of a model is left for when that is known.
+fn unmet_mentions(document: &Document, pipeline: &Pipeline, probe: &Planned<'_>, data: &Known) -> Vec<Diagnostic> {
+    let columns = pipeline.columns();
+    let recorded: Vec<&str> = columns.predictions.keys().map(String::as_str).collect();
+    let is_known = pipeline.checkpoint.is_none() || is_recorded(pipeline, ModelRole::Candidate);
+    let told = mentions(probe).filter(|it| is_known || !it.may_be_output);
+    told.filter_map(|it| {
+        let outputs = if it.may_be_output { &recorded[..] } else { &[] };
+        unmet(document, probe, &it, data, outputs)
+    })
+    .collect()
+}
+
+/// Returns what stands for columns in the probe's options, but for what it selects. That no column is of a type is no reason not to leave it out.
+fn mentions<'p>(probe: &'p Planned<'_>) -> impl Iterator<Item = Mention> + use<'p> {
+    let selected = needs_of(probe).and_then(|it| it.selection.as_ref()).into_iter();
+    let listed = selected
+        .flat_map(|it| Mention::listed("exclude", &it.exclude).chain(Mention::listed("categorical", &it.categorical)))
+        .filter(|it| !it.name.starts_with(TYPE));
+    listed.chain(needs_of(probe).into_iter().flat_map(|it| it.mentions.iter().cloned()))
+}
+
+fn needs_of<'p>(probe: &'p Planned<'_>) -> Option<&'p Needs> {
+    probe.found.as_ref().ok().map(|it| &it.needs)
+}
+
+/// Returns the error where something in the options is neither a column nor one of these outputs.
+fn unmet(
+    document: &Document,
+    probe: &Planned<'_>,
+    mention: &Mention,
+    data: &Known,
+    outputs: &[&str],
+) -> Option<Diagnostic> {
+    let text = mention.name.as_str();
+    let (message, help) = if text.starts_with(TYPE) {
+        let columns = [text.to_owned()];
+        let selection = Selection { columns: &columns, ..Selection::default() };
+        selection.idle(&data.fields).next()?;
+        no_type(&data.fields, text)
+    } else {
+        let names = [data.names(), outputs.to_vec()].concat();
+        if names.iter().any(|it| name_matches(text, it)) {
+            return None;
+        }
+        let what = if text.contains('*') { "that matches " } else { "" };
+        let or = if outputs.is_empty() { "" } else { ", and the model no output" };
+        (format!("the data has no column {what}`{text}`{or}"), named(text, &names))
+    };
+    let pointer = format!("{}{}", with_of(probe.settings), mention.pointer);
+    let is_key = mention.pointer == config::pointer(mention.pointer.rsplit_once('/')?.0, text);
+    let at = if is_key { Document::at_key } else { Document::at };
+    Some(at(document, &pointer, code::UNKNOWN_COLUMN, message, Some(&help)))
+}
+
+/// Returns the help for a name or a pattern of columns that none of these has.
+fn named(text: &str, names: &[&str]) -> String {
+    let all = || format!("its columns are {}", some(names));
+    if !text.contains('*') {
+        return super::meant(text, names, all);
+    }
+    meant(text, names).map_or_else(all, |it| format!("did you mean `{it}`?"))
 }
 
 /// Returns the columns of the data with their uses; none where these are not known, as where some cannot be read.
@@ -66,15 +184,14 @@ fn has_more(rows: &RowNeeds, pipeline: &Pipeline) -> bool {
 
 /// Returns why a name, a pattern or a type means no column, and the remedy; none for a name that is not there, of which the probe's needs tell.
 fn idle(selection: Selection<'_>, fields: &[Field], text: &str) -> Option<(String, String)> {
-    let named = [text.to_owned()];
-    let alone = Selection { columns: &named, exclude: &[], ..selection };
+    let given = [text.to_owned()];
+    let alone = Selection { columns: &given, exclude: &[], ..selection };
     if alone.idle(fields).next().is_none() {
         let message = format!("`exclude` leaves out every column that `{text}` means");
         return Some((message, "name it in one of both".to_owned()));
     }
     if alone.has_types() {
-        let types: Vec<_> = distinct(fields).map(|it| format!("{} ({})", it.name(), it.data_type())).collect();
-        return Some((format!("no feature of the data is of `{text}`"), format!("its columns are {}", some(&types))));
+        return Some(no_type(fields, text));
     }
     if !text.contains('*') {
         return None;
@@ -82,12 +199,14 @@ fn idle(selection: Selection<'_>, fields: &[Field], text: &str) -> Option<(Strin
     let names: Vec<&str> = distinct(fields).map(|it| it.name().as_str()).collect();
     let help = match names.iter().find(|it| name_matches(text, it)) {
         Some(it) => format!("a pattern means features alone; name `{it}` in full"),
-        None => match meant(text, &names) {
-            Some(it) => format!("did you mean `{it}`?"),
-            None => format!("its columns are {}", some(&names)),
-        },
+        None => named(text, &names),
     };
     Some((format!("no feature of the data matches `{text}`"), help))
+}
+
+fn no_type(fields: &[Field], text: &str) -> (String, String) {
+    let types: Vec<_> = distinct(fields).map(|it| format!("{} ({})", it.name(), it.data_type())).collect();
+    (format!("no feature of the data is of `{text}`"), format!("its columns are {}", some(&types)))
 }
 
 /// Returns the columns, those of a name once.

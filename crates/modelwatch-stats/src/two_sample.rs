@@ -28,6 +28,7 @@ mod student;
 pub(crate) mod tails;
 mod tied;
 mod two_by_two;
+mod variation;
 mod winsorize;
 
 pub use anderson_darling::anderson_darling;
@@ -41,7 +42,7 @@ pub use distances::{
     LogBase, ZeroFill, energy, fill_zeros, hellinger, jensen_shannon, kl, linf, proportions, psi, standard_deviation,
     total_variation, wasserstein, wasserstein_normed, wasserstein_of,
 };
-pub use effect::{CellDistance, Effect, cell_effect, chance_variation, ks_effect, ks_effect_of, wasserstein_effect};
+pub use effect::{CellDistance, Effect, cell_effect, ks_effect, ks_effect_of, wasserstein_effect};
 pub use epps_singleton::epps_singleton;
 pub use kolmogorov::kolmogorov_sf;
 pub use ks::{EXACT_LIMIT, ks, ks_asymptotic, ks_statistic};
@@ -54,6 +55,7 @@ pub use pooled_epps_singleton::epps_singleton_pooled;
 pub use ranks::{Alternative, MannWhitney, mann_whitney, mood};
 pub use student::{skewness_of_difference, student_t, welch_t};
 pub use two_by_two::{Shares, fisher_exact, fisher_exact_greater, z_test};
+pub use variation::{chance_variation, variation_interval};
 pub use winsorize::{robust_deviation, winsorize};
 
 /// Returns the sum of counts, rounded beyond 2^53.

@@ -42,19 +42,19 @@ pub(crate) fn compare_categories(
     check_size(config, [n, m])?;
     let others = others(&aligned);
     let pooling = pooling(&aligned, &others);
-    let all = with_others(&aligned, &others);
+    let (all, n_others) = (with_others(&aligned, &others), others.len());
     let (left, right) = pooled(&pooling, &all);
     // Rows of equal weights are worth as many as there are.
     let is_weighted = weighted.is_some() && {
         let rows = align(reference.rows, current.rows);
         (&rows.reference, &rows.current) != (&aligned.reference, &aligned.current)
     };
-    let tables = Tables { large: (&left, &right), all: (&all.0, &all.1), is_weighted };
+    let tables = Tables { large: (&left, &right), all: (&all.0, &all.1), n_others, is_weighted };
     let mut score = score_categories(method, &config.min_effect, tables)?;
     if let Some(it) = weighted.as_ref().filter(|_| is_weighted) {
         let all = with_others(it, &in_groups(it, others.len()));
         let large = pooled(&pooling, &all);
-        let of_weights = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), is_weighted };
+        let of_weights = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), n_others, is_weighted };
         score.describe_categories(method, &config.min_effect, of_weights)?;
     }
     let has_no_frequent =
@@ -456,7 +456,7 @@ mod tests {
         let all: ([u64; 4], [u64; 4]) = ([4000, 900, 100, 0], [75, 17, 2, 6]);
         let large: ([u64; 3], [u64; 3]) = ([4000, 900, 100], [75, 17, 8]);
         let p_value = |is_weighted: bool| {
-            let tables = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), is_weighted };
+            let tables = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), n_others: 0, is_weighted };
             score_categories(Method::Auto, &Config::default().min_effect, tables).unwrap().p_value
         };
         assert!(p_value(false) < 1e-4);

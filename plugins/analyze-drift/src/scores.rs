@@ -73,6 +73,8 @@ pub(crate) struct Tables<'a> {
     pub(crate) large: (&'a [u64], &'a [u64]),
     /// Of all categories.
     pub(crate) all: (&'a [u64], &'a [u64]),
+    /// How many of the last cells of that table are of further categories, which are not known one by one.
+    pub(crate) n_others: usize,
     /// Whether they are of rows that have different weights, and are as many rows as these are worth.
     pub(crate) is_weighted: bool,
 }
@@ -86,6 +88,15 @@ impl Tables<'_> {
     /// Whether categories share a cell.
     pub(crate) fn has_rare(self) -> bool {
         self.n_categories() > self.large.0.len()
+    }
+
+    /// How much greater the total variation distance of all categories may be, as those that share a cell may be others on each side.
+    pub(crate) fn hidden_variation(self) -> f64 {
+        let [left, right] = [self.all.0, self.all.1].map(|counts| {
+            let n: f64 = counts.iter().map(|it| *it as f64).sum();
+            counts[counts.len().saturating_sub(self.n_others)..].iter().map(move |it| *it as f64 / n)
+        });
+        left.zip(right).map(|(p, q)| p.min(q)).sum()
     }
 
     /// How many categories have rows.
@@ -264,6 +275,7 @@ pub(crate) fn score_categories(method: Method, least: &MinEffect, tables: Tables
         }
     };
     let effect = match cell_size(method, least, all).map_err(text)? {
+        Some(it) if method == Method::TotalVariation => it.up_to(tables.hidden_variation()),
         Some(it) => it,
         None => {
             let effect = total_variation(method, tables).map_err(text)?;
@@ -400,6 +412,14 @@ impl Size {
         self.value = value;
     }
 
+    /// Returns a share that may be so much greater.
+    fn up_to(mut self, more: f64) -> Self {
+        if let Some(it) = &mut self.interval {
+            it.high = (it.high + more).min(1.0);
+        }
+        self
+    }
+
     /// Without an effect the difference is infinite, unless there is none at all.
     fn new(name: &'static str, effect: Option<Effect>, difference: f64, least: f64) -> Self {
         match effect {
@@ -416,20 +436,22 @@ pub(crate) fn reaches(effect: f64, least: f64) -> bool {
     effect >= least - ROUNDING * least.max(1.0)
 }
 
-/// Returns the total variation distance: where rare categories are looked at, of all, less what chance makes of them.
+/// Returns the total variation distance: where rare categories are looked at, of all, less what chance makes of them. The interval is of that
+/// of all categories, which rare ones that share a cell bound from below.
 fn total_variation(method: Method, tables: Tables<'_>) -> Result<Effect, Undefined> {
     let of = |(left, right): (&[u64], &[u64])| cell_effect(CellDistance::TotalVariation, left, right, LEVEL);
     let large = of(tables.large)?;
-    if !tables.is_of_all(method) || !tables.has_rare() {
+    if !tables.has_rare() {
         return Ok(large);
     }
-    let (all, chance) = (of(tables.all)?, chance_variation(tables.all.0, tables.all.1));
-    if all.value - chance <= large.value {
-        return Ok(large);
+    let all = of(tables.all)?;
+    let high = (all.interval.high + tables.hidden_variation()).min(1.0);
+    let less = all.value - chance_variation(tables.all.0, tables.all.1);
+    if !tables.is_of_all(method) || less <= large.value {
+        return Ok(Effect { interval: Interval { high, ..large.interval }, ..large });
     }
-    let less = |it: f64| (it - chance).max(0.0);
-    let interval = Interval { low: less(all.interval.low), high: less(all.interval.high), ..all.interval };
-    Ok(Effect { value: less(all.value), interval })
+    let low = all.interval.low.max(large.interval.low).min(less);
+    Ok(Effect { value: less, interval: Interval { low, high, ..all.interval } })
 }
 
 /// Returns the distance of two rows of counts that the method is, if it is one.

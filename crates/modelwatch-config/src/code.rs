@@ -90,6 +90,7 @@ table! {
     UNKNOWN_SIGNATURE = "E0212" "The model has no signature with this name. SavedModels and TFLite models have them, entry points under names, and `modelwatch model show` lists them; models of other formats have none, so that `signature` is left out for those. Without `signature` the one that serves is run.";
     COLUMN_ORDER = "E0213" "Several columns make one input of the model, in the order in which the data has them, and the current data has them in another order than the reference. The model cannot tell them apart, so that it would be fed the wrong numbers without an error. List the columns in `[data.columns] inputs`, in the order in which the model was trained on them.";
     UNKNOWN_OUTPUT = "E0214" "The options of a probe name an output that the model does not have. `modelwatch model show` lists its outputs; where they were recorded, `[data.columns] predictions` does.";
+    NO_INTERVAL = "E0215" "The requirement asks for a confidence, and the probe never reports a confidence interval of the metric, so that nothing could tell chance from a change: such a requirement would never be decided. A greatest error, counts and p-values are of the rows that were seen and of no others. Require it without `with confidence`, or require what the message names in its place.";
 }
 
 #[cfg(test)]

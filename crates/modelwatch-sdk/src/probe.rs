@@ -201,9 +201,24 @@ pub struct KnownMetric {
     /// The only values that its labels have with these options, by label; a label that is not here may have any.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub only: BTreeMap<String, BTreeSet<String>>,
+    /// What to ask for in its place, where a confidence interval of it is never reported, so that a requirement of it with a confidence is
+    /// refused before the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_interval: Option<String>,
 }
 
 impl KnownMetric {
+    /// Returns a metric without labels.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            labels: BTreeSet::new(),
+            never: BTreeMap::new(),
+            only: BTreeMap::new(),
+            without_interval: None,
+        }
+    }
+
     /// Returns metrics that have the same labels.
     ///
     /// ```
@@ -217,12 +232,7 @@ impl KnownMetric {
         labels: &[&str],
     ) -> impl Iterator<Item = Self> + use<N, I> {
         let labels: BTreeSet<_> = labels.iter().map(|it| (*it).to_owned()).collect();
-        names.into_iter().map(move |it| Self {
-            name: it.into(),
-            labels: labels.clone(),
-            never: BTreeMap::new(),
-            only: BTreeMap::new(),
-        })
+        names.into_iter().map(move |it| Self { labels: labels.clone(), ..Self::new(it) })
     }
 
     /// Returns the metric with a label more, as one of a slice or a chunk has it.
@@ -260,6 +270,19 @@ impl KnownMetric {
     pub fn only<V: Into<String>>(mut self, label: &str, values: impl IntoIterator<Item = V>) -> Self {
         self.only.insert(label.to_owned(), values.into_iter().map(Into::into).collect());
         self
+    }
+
+    /// Returns the metric as one of which a confidence interval is never reported, with what to ask for in its place.
+    ///
+    /// ```
+    /// use modelwatch_sdk::KnownMetric;
+    /// let mut known = KnownMetric::all(["max_error"], &[]);
+    /// let known = known.next().unwrap().without_interval("require it without a confidence");
+    /// assert!(known.without_interval.is_some());
+    /// ```
+    #[must_use]
+    pub fn without_interval(self, remedy: &str) -> Self {
+        Self { without_interval: Some(remedy.to_owned()), ..self }
     }
 
     /// Returns what would have to be done for the label to have that value, where an option rules it out.

@@ -7,6 +7,8 @@
 //! Metrics of classes alone are replicated by [cells](Cells) of equal rows, averages of scores by their [columns](Means); only
 //! the others need the sums over all rows anew.
 
+mod biased;
+
 use modelwatch_sdk::{Host, Result, report::Interval};
 use modelwatch_stats::{
     bootstrap::{
@@ -81,6 +83,8 @@ pub(crate) struct Replicates {
     measures: Vec<Measure>,
     /// In how many rows each metric differs between the models, of up to [`MIN_DIFFERING`].
     differing: Vec<u64>,
+    /// How far chance can have put each metric of each model above the true one, on average.
+    off: Vec<[f64; 2]>,
     /// By how much intervals that are moved to the value shrink, because there are more rows than are kept.
     shrink: Option<f64>,
     /// The effective number of kept rows.
@@ -224,10 +228,11 @@ impl<'a> Rows<'a> {
             return measures.iter().map(value).collect();
         }
         let pairs = measures.iter().any(|it| it.is_of_pairs()).then(|| self.pairs(model, weights));
+        let mut of_each = OfEach::default();
         let value = |it: &Measure| match it {
             Measure::RocAuc(Areas::PairsMacro) => pairs.map_or(f64::NAN, |it| it.0),
             Measure::RocAuc(Areas::PairsWeighted) => pairs.map_or(f64::NAN, |it| it.1),
-            it => of_groups(*it, &groups),
+            it => of_each.value(*it, &groups),
         };
         measures.iter().map(value).collect()
     }
@@ -378,8 +383,9 @@ impl<'a> Rows<'a> {
         let mut mass = Mass::default();
         self.rows.iter().zip(&self.weights).for_each(|(it, &weight)| mass.add(it.2, weight));
         let centers = self.values(measures, &counts);
-        let measures = measures.to_vec();
-        Ok(Replicates { values, centers, measures, differing, shrink, effective: mass.effective(), method })
+        let off = self.most_off(measures, &counts);
+        let (measures, effective) = (measures.to_vec(), mass.effective());
+        Ok(Replicates { values, centers, measures, differing, off, shrink, effective, method })
     }
 
     /// Returns of how many rows, of up to [`MIN_DIFFERING`], a metric, taken of the row alone, is another one for the candidate than for the
@@ -407,6 +413,14 @@ impl<'a> Rows<'a> {
             }
         }
         res
+    }
+
+    fn most_off(&self, measures: &[Measure], counts: &[u64]) -> Vec<[f64; 2]> {
+        let mut tally = Tally::new(self.layout);
+        if measures.iter().any(|it| it.is_biased()) {
+            self.rows.iter().zip(counts).for_each(|(it, &times)| tally.add(self.layout, it.1, times));
+        }
+        measures.iter().map(|&it| self.of_models(|model| biased::most_off(it, &tally, model))).collect()
     }
 
     fn values(&self, measures: &[Measure], times: &[u64]) -> Vec<Found> {
@@ -443,6 +457,25 @@ impl<'a> Rows<'a> {
     /// Returns a value for each of two models; NaN for one that is not there.
     fn of_models(&self, value: impl Fn(usize) -> f64) -> [f64; 2] {
         [0, 1].map(|it| if it < self.layout.models.len() { value(it) } else { f64::NAN })
+    }
+}
+
+/// The values of each class against the rest, by metric, so that those of the classes and their mean are computed once.
+#[derive(Default)]
+struct OfEach(Vec<(Measure, Vec<f64>)>);
+
+impl OfEach {
+    fn value(&mut self, measure: Measure, groups: &[Groups]) -> f64 {
+        let Some(one) = measure.of_first_class() else { return of_groups(measure, groups) };
+        let nth = self.0.iter().position(|it| it.0 == one).unwrap_or_else(|| {
+            self.0.push((one, groups.iter().map(|it| of_curve(one, it)).collect()));
+            self.0.len() - 1
+        });
+        let values = &self.0[nth].1;
+        match measure.of() {
+            Some(Of::Class(class)) => values.get(class).copied().unwrap_or(f64::NAN),
+            _ => values.iter().sum::<f64>() / values.len() as f64,
+        }
     }
 }
 
@@ -569,6 +602,19 @@ impl Replicates {
         if n > 0.0 { (1.0 - (1.0 - found) * (n + 1.0) / n).max(0.0) } else { 0.0 }
     }
 
+    /// Returns the interval of the difference of the models by the `nth` metric; none where they differ in too few rows.
+    pub(crate) fn difference(&self, nth: usize, value: f64, level: f64) -> Option<Interval> {
+        if self.measures[nth].is_biased() {
+            return self.biased_difference(nth, value, level);
+        }
+        self.compared(nth, value, |it| it[0] - it[1], level)
+    }
+
+    /// Returns the interval of the ratio of the models by the `nth` metric; none where they differ in too few rows, and of what is biased.
+    pub(crate) fn ratio(&self, nth: usize, value: f64, level: f64) -> Option<Interval> {
+        if self.measures[nth].is_biased() { None } else { self.compared(nth, value, |it| it[0] / it[1], level) }
+    }
+
     /// Returns the interval of a comparison of the models by the `nth` metric; none where they differ in too few rows.
     pub(crate) fn compared(
         &self,
@@ -585,6 +631,9 @@ impl Replicates {
     /// Returns the interval of the `nth` metric of a model, within what it can be: bounds that are moved, or a jackknife's, may lie
     /// beyond that.
     pub(crate) fn of_model(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {
+        if self.measures[nth].is_biased() {
+            return self.biased(nth, model, value, level);
+        }
         let found = self.studentized(nth, model, value, level);
         let percentiles = Percentiles { level, is_corrected: self.measures[nth].leans() };
         let found = found.or_else(|| self.of_logits(nth, model, value, level));

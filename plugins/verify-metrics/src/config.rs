@@ -181,8 +181,8 @@ pub enum Method {
     #[default]
     Bootstrap,
     /// The jackknife of TensorFlow Model Analysis over 20 random buckets of rows, for every metric over all rows but
-    /// the greatest error, quantiles of errors, and what is of one threshold, which have no interval: a jackknife does not hold for what
-    /// jumps. Of few rows it is too narrow for skewed metrics; an average precision of 50 rows is in it in 88 of 100 cases, not in 95.
+    /// the greatest error, quantiles of errors, what is of one threshold, and distances that chance makes larger (`ece`, `ks_statistic`),
+    /// which have no interval: a jackknife does not hold for what jumps, nor tell by how much they are larger. Of few rows it is too narrow for skewed metrics; an average precision of 50 rows is in it in 88 of 100 cases, not in 95.
     /// `replicates` has no say.
     Jackknife,
 }

@@ -465,8 +465,7 @@ impl<'a> Evaluation<'a> {
         };
         match self.slot(measure) {
             Some(nth) => {
-                let found = || self.replicates.compared(nth, values[0] - values[1], |it| it[0] - it[1], level);
-                let replicated = || found().filter(is_kept);
+                let replicated = || self.replicates.difference(nth, values[0] - values[1], level).filter(is_kept);
                 let of_both = |together: f64| {
                     let [left, right] = [0, 1].map(|it| self.interval(measure, it, level));
                     Some(intervals::of_correlated([(values[0], left?), (values[1], right?)], together))
@@ -528,7 +527,7 @@ impl<'a> Evaluation<'a> {
             if !measure.is_of_class() {
                 let value = if right == 0.0 { f64::NAN } else { left / right };
                 let slot = self.slot(measure).filter(|_| !intervals::is_of_too_few(measure, self.tally()));
-                let replicated = || slot.and_then(|it| self.replicates.compared(it, value, |it| it[0] / it[1], level));
+                let replicated = || slot.and_then(|it| self.replicates.ratio(it, value, level));
                 let within = self.ratio_bounds(measure, value);
                 let of_two = |found: Interval| match self.of_sample(measure) {
                     Some(it) => it.ratio.cover(found, bounds::ANY),
@@ -754,11 +753,9 @@ fn is_replicated(measure: Measure, layout: &Layout, settings: &Settings) -> bool
             layout.sums.as_ref().is_some_and(|it| it.classes.len() <= MAX_CURVES)
         }
         Measure::RocAuc(Areas::Rest(_)) => layout.has_weights || settings.intervals.method == Method::Jackknife,
-        it if it.is_biased() => false,
-        it if it.jumps() && settings.intervals.method == Method::Jackknife => false,
+        it if it.needs_bootstrap() && settings.intervals.method == Method::Jackknife => false,
         // Curves of many classes, each of them again in each replicate, would take longer than all else.
-        Measure::AveragePrecision(Of::Class(_)) | Measure::Lift(_, Of::Class(_)) => false,
-        Measure::AveragePrecision(Of::Macro) | Measure::Lift(_, Of::Macro) => layout.classes.len() <= MAX_CURVES,
+        it if it.of_first_class().is_some() => layout.classes.len() <= MAX_CURVES,
         it if it.is_of_class() => is_all && layout.classes.len() <= MAX_PAIRED_CLASSES,
         _ => is_all || !is_closed,
     }

@@ -48,10 +48,11 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     } else if evaluation.share.is_some() {
         of_samples(evaluation, &format!("a sample of {} queries", evaluation.rows.n()), &mut gap);
     }
-    let jumping = names(evaluation, Measure::jumps);
-    if evaluation.settings.intervals.method == Method::Jackknife && !jumping.is_empty() {
-        let why = "a jackknife does not hold for what jumps, as quantiles do; for intervals of these take `method = \"bootstrap\"`";
-        gap(format!("intervals of {}", jumping.join(" and ")), why.to_owned());
+    let left_out = names(evaluation, |it| it.needs_bootstrap() && !it.is_of_class());
+    if evaluation.settings.intervals.method == Method::Jackknife && !left_out.is_empty() {
+        let why = "a jackknife does not hold for what jumps, as quantiles do, nor for distances that chance makes larger; for intervals of \
+                   these take `method = \"bootstrap\"`";
+        gap(format!("intervals of {}", left_out.join(" and ")), why.to_owned());
     }
     if let Some(sums) = &evaluation.layout.sums
         && sums.kind == Kind::MultiLabel
@@ -61,26 +62,6 @@ pub(crate) fn find(evaluation: &Evaluation<'_>, state: &State, report: &mut Repo
     }
     if evaluation.layout.is_regression() || evaluation.layout.sums.is_some() {
         return;
-    }
-    // Who asks for no interval misses none.
-    let is_asked = |it: Measure| evaluation.host.required_confidence(it.name()).is_some();
-    let biased = wanted(evaluation, |it| it.is_biased() && !it.is_of_class() && is_asked(it));
-    let name = |it: &Measure| address(*it, evaluation.layout);
-    if !biased.is_empty() {
-        let in_place = |it: &Measure| match it {
-            Measure::Ece => Some("`log_loss` or `brier`"),
-            Measure::Ks(_) => Some("`roc_auc`"),
-            _ => None,
-        };
-        let instead = biased.iter().filter_map(|it| Some(format!("{} in place of {}", in_place(it)?, name(it))));
-        let instead: Vec<String> = instead.collect();
-        let biased: Vec<String> = biased.iter().map(name).collect();
-        let why = format!(
-            "chance alone makes such a value too large, the more so the fewer rows there are, and resampling makes it larger once \
-             more, so that no interval would hold the true value as often as it says; for a requirement with `confidence` take {}",
-            instead.join(", and ")
-        );
-        gap(format!("intervals of {}", biased.join(" and ")), why);
     }
     for (model, layout) in evaluation.layout.models.iter().enumerate() {
         let output = &layout.output;

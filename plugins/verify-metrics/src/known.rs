@@ -26,6 +26,20 @@ const BESIDE_MEASURES: [&str; 11] = [
     "residual_heteroscedasticity_p",
 ];
 
+/// What to ask for in the place of what has no interval.
+const INSTEAD: [(&str, &str); 4] = [
+    (
+        "max_error",
+        "require it without a confidence, or by `error_quantiles` the `absolute_error_quantile`: chance decides what is greatest",
+    ),
+    ("flips_right_to_wrong", "require it without a confidence, or require `negative_flip_rate`"),
+    ("flips_wrong_to_right", "require it without a confidence, or require `positive_flip_rate`"),
+    ("mcnemar_p", "require it without a confidence, or `accuracy = \"not worse than baseline with confidence 95%\"`"),
+];
+const SKILL_INSTEAD: &str = "require it without a confidence, or require the metric that it is a skill of";
+/// What to ask for in the place of a p-value.
+const OF_P_VALUES: &str = "require it without a confidence, which a p-value has in itself";
+
 /// Returns the metrics that there can be.
 pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
     let layout = layout(settings);
@@ -53,14 +67,23 @@ pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
         .filter(|it| BESIDE_MEASURES.contains(it))
         .chain(settings.training.then_some(training::GAP));
     res.extend(of_all.map(|it| ((it, BTreeSet::new()), BTreeMap::new())));
-    if let Some(it) = names.iter().find(|it| **it == "skill") {
-        let measures = trivial::measures(settings.task).iter().map(|it| it.name().to_owned()).collect();
-        res.insert((*it, ["metric".to_owned()].into()), [("metric".to_owned(), measures)].into());
-    }
-    let is_wanted = |name: &str| settings.metrics.as_ref().is_none_or(|it| it.contains(name));
-    let res = res.into_iter().filter(|it| is_wanted(it.0.0));
-    res.map(|((name, labels), only)| KnownMetric { name: name.to_owned(), labels, never: BTreeMap::new(), only })
-        .collect()
+    let of_measures = res.into_iter().map(|((name, labels), only)| {
+        let known = KnownMetric { labels, only, ..KnownMetric::new(name) };
+        instead(name).map_or(known.clone(), |it| known.without_interval(it))
+    });
+    let skill = |it: &Measure| {
+        let known = KnownMetric::new("skill").label("metric").only("metric", [it.name()]);
+        if trivial::has_interval(*it) { known } else { known.without_interval(SKILL_INSTEAD) }
+    };
+    let skills = trivial::measures(settings.task).iter().filter(|_| names.contains(&"skill")).map(skill);
+    let is_wanted = |it: &KnownMetric| settings.metrics.as_ref().is_none_or(|names| names.contains(it.name.as_str()));
+    of_measures.chain(skills).filter(is_wanted).collect()
+}
+
+/// Returns what to ask for in the place of a metric that has no interval; none of one that can have one.
+fn instead(name: &str) -> Option<&'static str> {
+    let found = INSTEAD.iter().find(|it| it.0 == name).map(|it| it.1);
+    found.or_else(|| name.starts_with("residual_").then_some(OF_P_VALUES))
 }
 
 /// Returns the values that a label of a measure can have, given one; none where the rows alone tell.

@@ -26,7 +26,9 @@
 //! Means of squares of few heavy-tailed errors are the exception: which of them are great decides the mean, and 50 rows seldom have them. There
 //! the interval of `rmse` and `mse` holds the true value in about 92 of 100 cases where errors have Student's t with 5 degrees of freedom, and in
 //! fewer where their tails are heavier. Judge such errors by `mae`, or by more rows.
-//! Their level is what a requirement asks for, else 95 %. The metrics `ks_statistic` and `ece` have none, whose bias is as large as their spread.
+//! Their level is what a requirement asks for, else 95 %. Those of `ks_statistic` and `ece`, which chance makes larger by as much as they vary, reach as far below as that
+//! can be, and those of their differences on both sides, so that they hold the true value more often than they say; a jackknife has none of them.
+//! A greatest error, counts of flips and p-values have no interval, and a requirement of them with a confidence is refused before the run.
 //!
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.
 //! Where all replicates agree otherwise, as of a perfect model, a metric without a closed form has no interval,

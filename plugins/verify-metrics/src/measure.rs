@@ -420,6 +420,18 @@ impl Measure {
         }
     }
 
+    /// Returns the metric of the first class, where it is one of ranks that is reported of classes and their plain mean.
+    pub(crate) fn of_first_class(self) -> Option<Self> {
+        let of = Of::Class(0);
+        match (self, self.of()?) {
+            (_, it) if !matches!(it, Of::Macro | Of::Class(_)) => None,
+            (Self::AveragePrecision(_), _) => Some(Self::AveragePrecision(of)),
+            (Self::Ks(_), _) => Some(Self::Ks(of)),
+            (Self::Lift(share, _), _) => Some(Self::Lift(share, of)),
+            _ => None,
+        }
+    }
+
     /// Returns whether it needs scores rather than labels.
     pub(crate) fn needs_scores(self) -> bool {
         use Measure::{Brier, Ece, Hinge, LogLoss, TopK};
@@ -482,8 +494,13 @@ impl Measure {
         self.is_of_errors_ranked() || self.is_at_threshold()
     }
 
+    /// Returns whether a jackknife has no interval of it.
+    pub(crate) fn needs_bootstrap(self) -> bool {
+        self.jumps() || self.is_biased()
+    }
+
     /// Returns whether it is a greatest or mean distance, which is above that of the population by about as much as it varies, and in replicates
-    /// again: none of their intervals covers it. Nor do those of differences, where one model is calibrated worse than the other: its bias is less.
+    /// again: its intervals reach as far below as that can be.
     pub(crate) fn is_biased(self) -> bool {
         matches!(self, Self::Ks(_) | Self::Ece)
     }

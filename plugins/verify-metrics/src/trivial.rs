@@ -53,6 +53,11 @@ pub(crate) fn measures(task: Task) -> &'static [Measure] {
     }
 }
 
+/// Returns whether the skill of a measure has an interval.
+pub(crate) fn has_interval(measure: Measure) -> bool {
+    matches!(measure, Measure::Accuracy | Measure::Mse)
+}
+
 /// Adds the candidate's skills to the report.
 pub(crate) fn compare(evaluation: &Evaluation<'_>, report: &mut Report) {
     if !evaluation.wants("skill") {

@@ -61,7 +61,8 @@ pub(super) fn compare(op: Op, right: &Relative, confidence: Option<f64>, metric:
 }
 
 /// Decides that a metric is not worse. With a level it fails where the whole interval of the difference is worse, and only
-/// there: an estimate that is no worse needs no interval. Bounds that are certain are no estimate, and must not be worse anywhere.
+/// there. Without an interval nothing tells chance from a change, and it is not checked unless both are equal. Bounds that are certain are no
+/// estimate, and must not be worse anywhere.
 ///
 /// Of many that are tried at once the interval of each is widened by Bonferroni, so that one of them is worse by chance no more
 /// often than a single one would be.
@@ -87,8 +88,13 @@ pub(super) fn not_worse(than: &Relative, sureness: Sureness, metric: &Metric, re
         }
         (_, Err(why)) if is_bounded => (Status::Inconclusive, None, why),
         (None, _) => point(metric, is_no_worse),
-        (Some(_), it) if is_no_worse => (Status::Pass, it.ok().map(|it| it.interval), "it is not worse".to_owned()),
-        (Some(_), Err(why)) => (Status::Inconclusive, None, format!("it is worse, and {why}")),
+        (Some(_), Err(_)) if metric.value == limit => (Status::Pass, None, "both are equal".to_owned()),
+        (Some(_), Err(why)) => {
+            let side = if is_no_worse { "better" } else { "worse" };
+            let remedy = "require it without `with confidence`, of more rows, or by another metric";
+            (Status::NotChecked, None, format!("it is {side}, which may be chance: {why}; {remedy}"))
+        }
+        (Some(_), Ok(it)) if is_no_worse => (Status::Pass, Some(it.interval), "it is not worse".to_owned()),
         (Some(confidence), Ok(it)) => unless_surely_worse(op, it, confidence, sureness.n_tried),
     };
     let decision = match compared {

@@ -186,6 +186,20 @@ fn of_500_rows_with_weights_few_unchanged_candidates_are_rejected() {
     few_of_two_classes_are_rejected(500, true);
 }
 
+/// What chance makes larger it makes so of both models, and what is of few rows varies by more.
+#[test]
+fn of_distances_and_lifts_few_unchanged_candidates_are_rejected() {
+    const ADDRESSES: [&str; 4] = ["ece", "ks_statistic", "lift[top=0.1]", "average_precision"];
+    for rows in [50, 500] {
+        few_are_rejected(&ADDRESSES, "", |trial| {
+            let seed = trial * 7919 + 37 + rows as u64;
+            let pair = Pair { rows, seed, own: 0.5, slices: 0, guesses_in: None, has_weights: false };
+            let metrics = ADDRESSES.map(|it| it.split('[').next().unwrap_or(it));
+            report_on("binary", &metrics, &pair.batch(), seed, &())
+        });
+    }
+}
+
 /// Numbers of two models that err by the same share, and each for itself; great errors of the former weigh more.
 fn numbers(rows: usize, slices: usize, has_weights: bool, seed: u64) -> RecordBatch {
     let mut random = Random(seed);
@@ -236,7 +250,17 @@ fn of_several_classes_few_unchanged_candidates_are_rejected() {
         let field = Arc::new(Field::new("item", DataType::Float64, true));
         Arc::new(FixedSizeListArray::new(field, N_CLASSES as i32, Arc::new(Float64Array::from(it)), None))
     };
-    let addresses = ["accuracy", "balanced_accuracy", "log_loss", "f1[average=macro]", "roc_auc[average=macro]"];
+    let addresses = [
+        "accuracy",
+        "balanced_accuracy",
+        "log_loss",
+        "f1[average=macro]",
+        "roc_auc[average=macro]",
+        "average_precision[class=1]",
+        "lift[class=1, top=0.1]",
+        "ks_statistic[class=1]",
+        "ece",
+    ];
     for rows in [50, 500] {
         few_are_rejected(&addresses, "", |trial| {
             let seed = trial * 7919 + 29 + rows as u64;
@@ -251,7 +275,7 @@ fn of_several_classes_few_unchanged_candidates_are_rejected() {
                 ("candidate:out", Use::Candidate, candidate),
                 ("baseline:out", Use::Baseline, baseline),
             ]);
-            let metrics = ["accuracy", "balanced_accuracy", "log_loss", "f1", "roc_auc"];
+            let metrics = addresses.map(|it| it.split('[').next().unwrap_or(it));
             report_with(json!({"task": "multiclass", "scores": "logits", "metrics": metrics}), &batch, seed, &())
         });
     }

@@ -20,7 +20,7 @@ use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNee
 use modelwatch_tensors::{TensorFile, is_weights_alone};
 use serde_json::Value;
 
-use self::metrics::{Unreported, other_metric, uncut, unreported};
+use self::metrics::{Unreported, other_metric, uncut, unreported, without_interval};
 use super::{Event, Options, Problem};
 use crate::{
     arrival,
@@ -401,6 +401,10 @@ impl<'a> Planner<'a, '_> {
             let other = other_metric(&it.bound).and_then(unreported);
             if let Some(Unreported { message, help, .. }) = other {
                 self.at(&it.pointer, code::UNKNOWN_METRIC, &message, Some(&help));
+            }
+            if let Some(help) = without_interval(&it.metric, known).filter(|_| it.confidence.is_some()) {
+                let message = format!("`{component}` never reports a confidence interval of `{}`", it.metric);
+                self.at(&it.pointer, code::NO_INTERVAL, &message, Some(help));
             }
         }
     }

@@ -104,6 +104,24 @@ fn a_requirement_on_labels_that_a_metric_never_has_together_is_found_before_the_
     assert_eq!(wrong, expected, "{}", ended.err);
 }
 
+/// A requirement that nothing could ever decide with a confidence is refused; of chance alone it would pass every second time.
+#[test]
+fn a_confidence_that_a_metric_never_has_is_found_before_the_run() {
+    let project = Project::new();
+    let require = "require = { mcnemar_p = '>= 0.05 with confidence 95%', \
+                   flips_right_to_wrong = ['<= 3 with confidence 95%', '<= 5'], \
+                   'skill[metric=brier]' = '>= 0.1 with confidence 95%', 'skill[metric=accuracy]' = '>= 0.1 with confidence 95%', \
+                   'skill[metric=*]' = '>= 0 with confidence 95%', ece = '<= 0.2 with confidence 95%' }";
+    project.write("pipeline.toml", &format!("{}{METRICS}{require}\n", digits("e08")));
+    let ended = project.modelwatch(&["check", "pipeline.toml"]);
+    assert_eq!(ended.code, 2, "{}", ended.out);
+    let shown: Vec<_> = ended.err.split("error[E0215]: ").skip(1).map(|it| it.lines().next().unwrap()).collect();
+    let never = |it: &str| format!("`metrics` never reports a confidence interval of `{it}`");
+    let expected = ["mcnemar_p", "flips_right_to_wrong", "skill[metric=brier]"].map(never);
+    assert_eq!(shown, expected, "{}", ended.err);
+    assert!(ended.err.contains("`negative_flip_rate`") && ended.err.contains("pipeline.toml:"), "{}", ended.err);
+}
+
 #[test]
 fn a_requirement_on_a_value_of_a_label_that_an_option_rules_out_is_found_before_the_run() {
     let reference = fixtures().join("digits/data/train.npz");

@@ -109,18 +109,6 @@ pub(crate) fn run_on(host: &dyn Host, options: &Value, table: &Table) -> Report 
     probe.evaluate(host).unwrap()
 }
 
-/// The host of a run with requirements `… with confidence 95%` on these metrics.
-pub(crate) struct Asked(pub(crate) &'static [&'static str]);
-
-impl Host for Asked {
-    fn call(&self, service: &str, argument: &Value) -> Result<Value> {
-        match (service, argument.as_str()) {
-            ("confidence", Some(metric)) => Ok(self.0.contains(&metric).then_some(0.95_f64).into()),
-            _ => ().call(service, argument),
-        }
-    }
-}
-
 pub(crate) fn try_run(options: &Value, table: &Table) -> Result<Report> {
     let mut probe = open(options);
     probe.update(&(), Role::Current, &table.batch())?;

@@ -53,6 +53,21 @@ pub(super) fn unreported<'a>(
     Some(Unreported { part: MetricPart::Name(name), message, help })
 }
 
+/// Returns what to ask for in the place of a metric of which there is never a confidence interval.
+pub(super) fn without_interval<'k>(address: &MetricAddress, known: &'k [KnownMetric]) -> Option<&'k str> {
+    let MetricAddress { name, labels } = address;
+    let may_be = |it: &KnownMetric| {
+        labels.iter().all(|(key, value)| match value {
+            LabelMatch::Exact(value) => it.can_have(key, value),
+            LabelMatch::Prefix(_) | LabelMatch::Any => true,
+        })
+    };
+    let alike = known.iter().filter(|it| it.name == *name && it.labels.iter().eq(labels.keys()) && may_be(it));
+    let mut remedies = alike.map(|it| it.without_interval.as_deref());
+    let first = remedies.next()??;
+    remedies.all(|it| it.is_some()).then_some(first)
+}
+
 /// Returns what is wrong with an address of a slice that none of the columns makes by which the rows are cut.
 pub(super) fn uncut<'a>(address: &'a MetricAddress, columns: &[String]) -> Option<Unreported<'a>> {
     let slice = address.labels.get(SLICE)?;

@@ -174,13 +174,7 @@ pub struct Needs {
     /// The columns that its options mean by name, pattern and type: each of them has to mean one of the data that it reads, and one has to
     /// be left where it looks at nothing else, or the run is told so before it starts.
     pub selection: Option<SelectedColumns>,
-    /// The slice columns that its options name: a run in which one of them is none of `slices` in `[data.columns]` is refused before it
-    /// starts.
-    pub slices: BTreeSet<String>,
-    /// The outputs that its options name: where a model whose outputs it wants has none of that name, `modelwatch check` tells so. A run goes on, since
-    /// it may be the model that is wrong, which is for the probe to say.
-    pub outputs: BTreeSet<String>,
-    /// What else in its options stands for columns of the data that it reads: each has to mean one.
+    /// The other names in its options: of columns, outputs and slice columns that have to be there.
     pub mentions: Vec<Mention>,
     /// The metrics that its report can have, so that a requirement on another one, or on other labels than it ever has,
     /// is refused before the run; empty where that depends on what it sees.

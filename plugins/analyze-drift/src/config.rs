@@ -8,7 +8,7 @@ use modelwatch_sdk::{
     chunks::{Chunks, Period},
     pointer,
     report::Severity,
-    rows::{Mention, Selection, name_matches},
+    rows::{Mention, Named, Selection, name_matches},
 };
 use serde::Deserialize;
 
@@ -254,8 +254,9 @@ impl Config {
 
     /// Returns what stands for columns beside the selection.
     pub(crate) fn mentions(&self) -> impl Iterator<Item = Mention> {
-        let may_be_output = |it: Mention| if self.predictions { it.or_output() } else { it };
-        Mention::keys("methods", &self.methods).map(may_be_output).chain(Mention::keys("importance", &self.importance))
+        let of = if self.predictions { Named::ColumnOrOutput } else { Named::Column };
+        let methods = Mention::keys("methods", &self.methods).map(move |it| it.of(of));
+        methods.chain(Mention::keys("importance", &self.importance))
     }
 
     /// Returns the error rate of one run.

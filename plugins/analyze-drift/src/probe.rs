@@ -4,7 +4,7 @@ use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
     cells::{Cells, Cutting},
-    rows::weigh_too_little,
+    rows::{Mention, Named, weigh_too_little},
     state::{Reader, Writer},
 };
 
@@ -93,17 +93,9 @@ impl Probe for Drift {
         };
         let metrics = report_metrics::known(&self.config, cutting);
         let selection = Some(selection.into());
-        let slices = self.config.slices.iter().cloned().collect();
-        let mentions = self.config.mentions().collect();
-        Needs {
-            current: Some(current),
-            reference: Some(reference),
-            selection,
-            slices,
-            mentions,
-            metrics,
-            ..Needs::default()
-        }
+        let slices = Mention::listed("slices", &self.config.slices).map(|it| it.of(Named::SliceColumn));
+        let mentions = self.config.mentions().chain(slices).collect();
+        Needs { current: Some(current), reference: Some(reference), selection, mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -6,7 +6,7 @@ use modelwatch_profile::{Group, Key};
 use modelwatch_sdk::{
     Report,
     report::{Gap, Labels},
-    rows::name_matches,
+    rows::{Named, name_matches},
 };
 
 use crate::{
@@ -102,7 +102,8 @@ pub(crate) fn data_gaps(config: &Config, reference: &Seen<'_>, current: &Seen<'_
         res.push(Gap::new(format!("columns `{pattern}`"), "there is no such column"));
     }
     for it in config.mentions() {
-        let is_met = |key: &Key| (key.0 == Group::Feature || it.may_be_output) && name_matches(&it.name, &key.1);
+        let is_met =
+            |key: &Key| (key.0 == Group::Feature || it.of == Named::ColumnOrOutput) && name_matches(&it.name, &key.1);
         if !reference.keys.iter().chain(&current.keys).any(|key| is_met(key)) {
             let option = it.pointer.split('/').nth(1).unwrap_or_default();
             let why = "nothing of that name is compared; correct it, or leave it out";

@@ -4,7 +4,7 @@ use modelwatch_sdk::{
     Analyzer, Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
     cells::{self, Cells, Cutting},
-    rows::layers,
+    rows::{Mention, Named, layers},
     state::{Reader, Writer},
 };
 
@@ -69,8 +69,8 @@ impl Probe for Multivariate {
         let known = report::known(&self.config);
         let metrics = if self.cutting.is_whole() { known } else { cells::known(&self.cutting, known) };
         let selection = Some(self.config.selection().into());
-        let slices = self.config.slices.iter().cloned().collect();
-        Needs { current: Some(current), reference: Some(reference), selection, slices, metrics, ..Needs::default() }
+        let mentions = Mention::listed("slices", &self.config.slices).map(|it| it.of(Named::SliceColumn)).collect();
+        Needs { current: Some(current), reference: Some(reference), selection, mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

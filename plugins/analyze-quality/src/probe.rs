@@ -3,7 +3,7 @@
 use modelwatch_sdk::{
     Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds, cells,
     report::Gap,
-    rows::{Use, profiled_rows},
+    rows::{Mention, Named, Use, profiled_rows},
     state::{Reader, Writer, damaged},
 };
 
@@ -125,9 +125,9 @@ impl Probe for Quality {
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let of_parts = self.parts.as_ref().map(|it| cells::known(it.cutting(), context::known_of_columns()));
         let metrics = context::known(&self.settings.config).chain(of_parts.into_iter().flatten()).collect();
-        let slices = self.settings.config.slices.iter().cloned().collect();
-        let mentions = self.settings.mentions().collect();
-        Needs { current: Some(current), reference: Some(reference), slices, mentions, metrics, ..Needs::default() }
+        let slices = Mention::listed("slices", &self.settings.config.slices).map(|it| it.of(Named::SliceColumn));
+        let mentions = self.settings.mentions().chain(slices).collect();
+        Needs { current: Some(current), reference: Some(reference), mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

@@ -169,8 +169,8 @@ impl Settings {
     pub(crate) fn mentions(&self) -> impl Iterator<Item = Mention> {
         let Config { include, exclude, freshness, .. } = &self.config;
         let excluded = Mention::listed("exclude", exclude).filter(|it| !it.name.starts_with(TYPE));
-        let timely = freshness.iter().filter_map(|it| it.column.clone());
-        let timely = timely.map(|name| Mention { name, pointer: "/freshness/column".to_owned(), ..Mention::default() });
+        let timely = freshness.iter().filter_map(|it| it.column.as_deref());
+        let timely = timely.map(|it| Mention::new(it, "/freshness/column"));
         Mention::listed("include", include).chain(excluded).chain(timely)
     }
 

@@ -2,6 +2,7 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
+    rows::{Mention, Named},
     state::{Reader, Writer, damaged},
 };
 
@@ -68,9 +69,10 @@ impl Probe for Stream {
         };
         let metrics = report_metrics::known(config).collect();
         let selection = watches_columns.then(|| selection.into());
-        let slices = config.slices.iter().cloned().collect();
-        let outputs = config.output.iter().cloned().collect();
-        Needs { current: Some(rows), in_order: true, selection, slices, outputs, metrics, ..Needs::default() }
+        let output = config.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output));
+        let slices = Mention::listed("slices", &config.slices).map(|it| it.of(Named::SliceColumn));
+        let mentions = output.chain(slices).collect();
+        Needs { current: Some(rows), in_order: true, selection, mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, _: Role, batch: &RecordBatch) -> Result<()> {

@@ -2,7 +2,9 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
-    RowNeeds, state,
+    RowNeeds,
+    rows::{Mention, Named},
+    state,
 };
 
 use crate::{
@@ -65,17 +67,10 @@ impl Probe for Performance {
         let reference = RowNeeds { label: Need::Required, ..current.clone() };
         let metrics = report_metrics::known(&self.config).collect();
         let selection = is_regression.then(|| selection.into());
-        let slices = self.config.slices.iter().cloned().collect();
-        let outputs = self.config.output.iter().cloned().collect();
-        Needs {
-            current: Some(current),
-            reference: Some(reference),
-            selection,
-            slices,
-            outputs,
-            metrics,
-            ..Needs::default()
-        }
+        let output = self.config.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output));
+        let slices = Mention::listed("slices", &self.config.slices).map(|it| it.of(Named::SliceColumn));
+        let mentions = output.chain(slices).collect();
+        Needs { current: Some(current), reference: Some(reference), selection, mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

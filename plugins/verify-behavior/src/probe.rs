@@ -13,7 +13,7 @@ use modelwatch_sdk::{
         array::ArrayRef,
         schema::{Field, Schema},
     },
-    rows::{self, Use},
+    rows::{self, Mention, Named, Use},
     state,
 };
 use serde::{Deserialize, Serialize};
@@ -77,9 +77,9 @@ impl Probe for Behavior {
             inputs: Need::Required,
             ..RowNeeds::default()
         };
-        let outputs = self.settings.output.iter().cloned().collect();
+        let mentions = self.settings.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output)).collect();
         let metrics = report::known(&self.settings).collect();
-        Needs { current: Some(rows), outputs, metrics, ..Needs::default() }
+        Needs { current: Some(rows), mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, host: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

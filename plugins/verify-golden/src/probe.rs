@@ -6,7 +6,7 @@ use modelwatch_sdk::{
     Error, FindingCode, Host, KnownMetric, ModelRole, Need, Needs, Probe, RecordBatch, Report, Result, Role, RowNeeds,
     Verifier,
     arrow::schema::Field,
-    rows::{self, Use},
+    rows::{self, Mention, Named, Use},
     state,
 };
 use serde::{Deserialize, Serialize};
@@ -99,8 +99,8 @@ impl Probe for Golden {
             ..RowNeeds::default()
         };
         let metrics = KnownMetric::all(output::METRICS, &["output"]).collect();
-        let outputs = self.config.outputs.keys().cloned().collect();
-        Needs { current: Some(current), outputs, metrics, ..Needs::default() }
+        let mentions = Mention::keys("outputs", &self.config.outputs).map(|it| it.of(Named::Output)).collect();
+        Needs { current: Some(current), mentions, metrics, ..Needs::default() }
     }
 
     fn update(&mut self, _: &dyn Host, role: Role, batch: &RecordBatch) -> Result<()> {

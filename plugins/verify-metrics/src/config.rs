@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use modelwatch_sdk::{Error, JsonSchema, Result};
+use modelwatch_sdk::{
+    Error, JsonSchema, Result,
+    rows::{Mention, Named},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{measure, training};
@@ -226,9 +229,14 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Returns the slice columns that options name.
-    pub(crate) fn slice_columns(&self) -> BTreeSet<String> {
-        self.cross_slices.iter().flatten().chain(self.slice_bins.keys()).cloned().collect()
+    /// Returns the names of outputs and of slice columns in the options.
+    pub(crate) fn mentions(&self) -> Vec<Mention> {
+        let output = self.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output));
+        let crossed = self.cross_slices.iter().enumerate();
+        let crossed =
+            crossed.flat_map(|(at, it)| Mention::listed(&format!("cross_slices/{at}"), it).collect::<Vec<_>>());
+        let cut = crossed.chain(Mention::keys("slice_bins", &self.slice_bins));
+        output.chain(cut.map(|it| it.of(Named::SliceColumn))).collect()
     }
 
     pub(crate) fn new(config: Config) -> Result<Self> {

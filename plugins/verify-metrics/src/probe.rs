@@ -58,8 +58,7 @@ impl Probe for Metrics {
         Needs {
             current: Some(rows),
             reference,
-            slices: self.settings.slice_columns(),
-            outputs: self.settings.output.iter().cloned().collect(),
+            mentions: self.settings.mentions(),
             metrics: known(&self.settings),
             ..Needs::default()
         }

@@ -16,11 +16,17 @@ use std::{
 };
 
 use modelwatch_config::{self as config, Diagnostic, Document, Pipeline, ProbeKind, code, did_you_mean, may_mean};
-use modelwatch_sdk::{ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds, rows::name_matches};
+use modelwatch_sdk::{
+    ErrorKind, Kind, KnownMetric, ModelRole, Need, Role, RowNeeds,
+    rows::{Mention, Named, name_matches},
+};
 use modelwatch_tensors::{TensorFile, is_weights_alone};
 use serde_json::Value;
 
-use self::metrics::{Unreported, other_metric, uncut, unreported, without_interval};
+use self::{
+    metrics::{Unreported, other_metric, uncut, unreported, without_interval},
+    places::at_mention,
+};
 use super::{Event, Options, Problem};
 use crate::{
     arrival,
@@ -439,12 +445,14 @@ impl<'a> Planner<'a, '_> {
     }
 
     /// What options name as slices is cut by columns that the pipeline names as such.
-    fn check_slices(&mut self, settings: &config::Probe, named: &BTreeSet<String>) {
+    fn check_slices(&mut self, settings: &config::Probe, mentions: &[Mention]) {
         let Some(data) = self.pipeline.data.as_ref().filter(|_| !self.may_have(SLICES)) else { return };
         let cut = &data.columns.slices;
         let is_cut = |name: &str| cut.iter().any(|it| it == name || name_matches(it, name) || name_matches(name, it));
+        let named = mentions.iter().filter(|it| it.of == Named::SliceColumn);
         // `*` asks for what there is.
-        for name in named.iter().filter(|it| *it != "*" && !is_cut(it)) {
+        for mention in named.filter(|it| it.name != "*" && !is_cut(&it.name)) {
+            let name = &mention.name;
             let what =
                 if name.contains('*') { "no slice column of the data matches" } else { "the data has no slice column" };
             let in_file = format!("name the column in `slices` of `[data.columns]`, which has {}", some(cut));
@@ -452,13 +460,15 @@ impl<'a> Planner<'a, '_> {
                 [] => self.give("name the column in `slices` of `[data.columns]`", "`--column slices=…`"),
                 _ => meant(name, &cut.iter().map(String::as_str).collect::<Vec<_>>(), || in_file),
             };
-            self.at(&places::place_of(settings, name), code::UNKNOWN_COLUMN, &format!("{what} `{name}`"), Some(&help));
+            let message = format!("{what} `{name}`");
+            let problem = at_mention(self.document, settings, mention, code::UNKNOWN_COLUMN, message, &help);
+            self.problems.push(problem);
         }
     }
 
     /// What a probe cannot do without, the pipeline must have.
     fn check_needs(&mut self, settings: &config::Probe, needs: &modelwatch_sdk::Needs) {
-        self.check_slices(settings, &needs.slices);
+        self.check_slices(settings, &needs.mentions);
         let data = self.pipeline.data.as_ref();
         let sources = [
             (Role::Current, &needs.current, data.and_then(|it| it.current.as_ref())),

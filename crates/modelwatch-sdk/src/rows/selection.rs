@@ -55,21 +55,42 @@ pub struct SelectedColumns {
     pub categorical: Vec<String>,
 }
 
-/// What stands for columns elsewhere in the options of a probe, so that a run is refused before it starts where it means none of the data.
+/// A name elsewhere in the options of a probe, so that whoever runs it is told before it starts where nothing is called so.
 ///
-/// Leave out what may mean none, as a default does.
+/// Leave out what may mean nothing, as a default does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Mention {
-    /// The name of a column, a name with `*` for any text, or `type:` with a type.
+    /// The name, or that of a column or a slice column with `*` for any text; of a column also `type:` with a type.
     pub name: String,
     /// Where it stands, as a JSON pointer into the options: as a value, or as the key of one.
     pub pointer: String,
-    /// Whether it may also be the name of an output of the candidate.
-    pub may_be_output: bool,
+    /// What it is the name of.
+    pub of: Named,
+}
+
+/// What a name in the options of a probe is the name of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Named {
+    /// A column of the data that the probe reads.
+    #[default]
+    Column,
+    /// A column, or an output of the candidate.
+    ColumnOrOutput,
+    /// One of `slices` in `[data.columns]`.
+    SliceColumn,
+    /// An output of each model that the probe wants to be run. A run goes on without it, since it may be the model that is wrong, which is for the
+    /// probe to say.
+    Output,
 }
 
 impl Mention {
+    /// Returns the mention of a column at a pointer into the options.
+    pub fn new(name: &str, pointer: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), pointer: pointer.into(), of: Named::Column }
+    }
+
     /// Returns those of a list in the options.
     ///
     /// ```
@@ -79,12 +100,7 @@ impl Mention {
     /// assert_eq!((second.name.as_str(), second.pointer.as_str()), ("num_*", "/include/1"));
     /// ```
     pub fn listed(option: &str, names: &[String]) -> impl Iterator<Item = Self> {
-        let mention = move |(at, name): (usize, &String)| Self {
-            name: name.clone(),
-            pointer: format!("/{option}/{at}"),
-            may_be_output: false,
-        };
-        names.iter().enumerate().map(mention)
+        names.iter().enumerate().map(move |(at, name)| Self::new(name, format!("/{option}/{at}")))
     }
 
     /// Returns those that are the keys of a table in the options.
@@ -95,18 +111,13 @@ impl Mention {
     /// assert_eq!(Mention::keys("importance", &weights).next().unwrap().pointer, "/importance/age");
     /// ```
     pub fn keys<T>(option: &str, table: &BTreeMap<String, T>) -> impl Iterator<Item = Self> {
-        let mention = move |name: &String| Self {
-            name: name.clone(),
-            pointer: pointer(&format!("/{option}"), name),
-            may_be_output: false,
-        };
-        table.keys().map(mention)
+        table.keys().map(move |name| Self::new(name, pointer(&format!("/{option}"), name)))
     }
 
-    /// Returns the mention of something that may also be the name of an output.
+    /// Returns the mention of something else than a column.
     #[must_use]
-    pub fn or_output(self) -> Self {
-        Self { may_be_output: true, ..self }
+    pub fn of(self, of: Named) -> Self {
+        Self { of, ..self }
     }
 }
 

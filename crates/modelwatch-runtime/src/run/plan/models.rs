@@ -10,13 +10,13 @@ use modelwatch_config::{
     self as config, BaselineSource, CheckpointSource, Diagnostic, Document, Pipeline, code, did_you_mean,
 };
 use modelwatch_infer::{InferError, ModelInfo};
-use modelwatch_sdk::{ModelRole, Need, Role};
+use modelwatch_sdk::{ModelRole, Need, Role, rows::Named};
 
 use super::{
     Plan,
     data::{is_pattern_of, names},
     meant,
-    places::{place_of, some, with_of, with_remedy},
+    places::{at_mention, some, with_of, with_remedy},
     rows_of,
 };
 use crate::{
@@ -96,10 +96,11 @@ pub(super) fn unknown_outputs(
         if rows.map(|rows| rows.model(role)).all(|it| it == Need::No) {
             continue;
         }
-        for name in found.needs.outputs.iter().filter(|it| !names.contains(&it.as_str())) {
-            let message = format!("the {} model has no output `{name}`", role.as_str());
-            let help = meant(name, names, || format!("its outputs are {}", some(names)));
-            res.push(document.at(&place_of(it.settings, name), code::UNKNOWN_OUTPUT, message, Some(&help)));
+        let outputs = found.needs.mentions.iter().filter(|it| it.of == Named::Output);
+        for output in outputs.filter(|it| !names.contains(&it.name.as_str())) {
+            let message = format!("the {} model has no output `{}`", role.as_str(), output.name);
+            let help = meant(&output.name, names, || format!("its outputs are {}", some(names)));
+            res.push(at_mention(document, it.settings, output, code::UNKNOWN_OUTPUT, message, &help));
         }
     }
     res

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use arrow_schema::Field;
-use modelwatch_config::{self as config, Columns, Diagnostic, Document, Pipeline, code, did_you_mean};
+use modelwatch_config::{Columns, Diagnostic, Document, Pipeline, code, did_you_mean};
 use modelwatch_infer::ModelInfo;
 use modelwatch_sdk::{
     ModelRole, Need, Needs, Role, RowNeeds,
-    rows::{Mention, Selection, name_matches},
+    rows::{Mention, Named, Selection, name_matches},
 };
 
 use super::{
     Plan, Planned,
     data::TYPE,
-    places::{some, with_of},
+    places::{at_mention, some, with_of},
     rows_of,
 };
 use crate::{model::is_recorded, pass::used, profile::Source};
@@ -40,7 +40,7 @@ pub(super) fn unmet_outputs(
     let mut res = Vec::new();
     for it in &plan.probes {
         let Some(data) = Known::of(plan, it, columns) else { continue };
-        let may_be_output = mentions(it).filter(|it| it.may_be_output);
+        let may_be_output = mentions(it).filter(|it| it.of == Named::ColumnOrOutput);
         res.extend(may_be_output.filter_map(|mention| unmet(document, it, &mention, &data, &outputs)));
     }
     res
@@ -100,9 +100,9 @@ fn unmet_mentions(document: &Document, pipeline: &Pipeline, probe: &Planned<'_>,
     let columns = pipeline.columns();
     let recorded: Vec<&str> = columns.predictions.keys().map(String::as_str).collect();
     let is_known = pipeline.checkpoint.is_none() || is_recorded(pipeline, ModelRole::Candidate);
-    let told = mentions(probe).filter(|it| is_known || !it.may_be_output);
+    let told = mentions(probe).filter(|it| is_known || it.of == Named::Column);
     told.filter_map(|it| {
-        let outputs = if it.may_be_output { &recorded[..] } else { &[] };
+        let outputs = if it.of == Named::ColumnOrOutput { &recorded[..] } else { &[] };
         unmet(document, probe, &it, data, outputs)
     })
     .collect()
@@ -114,7 +114,8 @@ fn mentions<'p>(probe: &'p Planned<'_>) -> impl Iterator<Item = Mention> + use<'
     let listed = selected
         .flat_map(|it| Mention::listed("exclude", &it.exclude).chain(Mention::listed("categorical", &it.categorical)))
         .filter(|it| !it.name.starts_with(TYPE));
-    listed.chain(needs_of(probe).into_iter().flat_map(|it| it.mentions.iter().cloned()))
+    let others = needs_of(probe).into_iter().flat_map(|it| it.mentions.iter().cloned());
+    listed.chain(others.filter(|it| matches!(it.of, Named::Column | Named::ColumnOrOutput)))
 }
 
 fn needs_of<'p>(probe: &'p Planned<'_>) -> Option<&'p Needs> {
@@ -144,10 +145,7 @@ fn unmet(
         let or = if outputs.is_empty() { "" } else { ", and the model no output" };
         (format!("the data has no column {what}`{text}`{or}"), named(text, &names))
     };
-    let pointer = format!("{}{}", with_of(probe.settings), mention.pointer);
-    let is_key = mention.pointer == config::pointer(mention.pointer.rsplit_once('/')?.0, text);
-    let at = if is_key { Document::at_key } else { Document::at };
-    Some(at(document, &pointer, code::UNKNOWN_COLUMN, message, Some(&help)))
+    Some(at_mention(document, probe.settings, mention, code::UNKNOWN_COLUMN, message, &help))
 }
 
 /// Returns the help for a name or a pattern of columns that none of these has.

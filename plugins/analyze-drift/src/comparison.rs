@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use modelwatch_profile::{Body, Column, Group, Key, Numeric, Tensor};
+use modelwatch_sdk::report::Interval;
 use modelwatch_stats::{
     categories::CategoryCounts,
     two_sample::{Shares, fisher_exact},
@@ -89,12 +90,21 @@ pub(crate) struct Part {
     pub(crate) psi: f64,
     /// The Jensen-Shannon distance in base 2.
     pub(crate) jensen_shannon: f64,
+    /// Where both lie, as far as categories are not known one by one.
+    pub(crate) bounds: Bounds,
     /// The shares behind both.
     pub(crate) cells: Vec<Cell>,
     /// The role in which the values are constant while they are not in the other.
     pub(crate) constant: Option<Constant>,
     /// What only numbers or only categories have.
     pub(crate) detail: Detail,
+}
+
+/// Where numbers lie that are not known exactly.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) psi: Option<Interval>,
+    pub(crate) jensen_shannon: Option<Interval>,
 }
 
 /// Which quantity of a list is tested.
@@ -171,6 +181,8 @@ pub(crate) enum Detail {
         chi2_p_value: Option<f64>,
         /// Whether all rows fell into one cell, so that nothing was tested.
         is_untested: bool,
+        /// Why there may be drift where none was found.
+        undecided: Option<String>,
     },
 }
 
@@ -198,6 +210,11 @@ impl Part {
     /// Returns the p-value by which the part is judged; `None` where another tool's rule decides.
     pub(crate) fn p_value(&self) -> Option<f64> {
         self.peer.is_none().then_some(self.score.p_value)
+    }
+
+    /// Returns why there may be drift where none was found, if there may.
+    pub(crate) fn undecided(&self) -> Option<&str> {
+        if let Detail::Categorical { undecided: Some(it), .. } = &self.detail { Some(it) } else { None }
     }
 
     /// Returns whether whole numbers beyond 2^53 were rounded.

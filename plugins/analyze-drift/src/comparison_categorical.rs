@@ -1,20 +1,22 @@
 //! The comparison of categories.
 
+use modelwatch_sdk::report::Interval;
 use modelwatch_stats::{
     categories::{AlignedCounts, CategoryCounts, align},
     peers::Categories,
     two_sample::{
-        LogBase, PermutedChi2, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon, least_category_p,
-        psi,
+        CellDistance, LogBase, PermutedChi2, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon,
+        least_category_p, psi,
     },
 };
 
 use crate::{
-    comparison::{Cell, Constant, Detail, Part, PartName, Unseen},
+    comparison::{Bounds, Cell, Constant, Detail, Part, PartName, Unseen},
     comparison_numeric::ZERO_FILL,
     config::Config,
+    further::{Further, undecided},
     method::Method,
-    scores::{PeerScore, Tables, peer_score_of_categories, score_categories},
+    scores::{LEAST_SHARE, PeerScore, Tables, distance_of, peer_score_of_categories, reaches, score_categories},
     weights::{Counted, Footing, aligned_categories, check_size, unweighted},
 };
 
@@ -42,19 +44,20 @@ pub(crate) fn compare_categories(
     check_size(config, [n, m])?;
     let others = others(&aligned);
     let pooling = pooling(&aligned, &others);
-    let (all, n_others) = (with_others(&aligned, &others), others.len());
+    let all = with_others(&aligned, &others);
+    let further = Further::new((&all.0, &all.1), others.len(), aligned.other_bound);
     let (left, right) = pooled(&pooling, &all);
     // Rows of equal weights are worth as many as there are.
     let is_weighted = weighted.is_some() && {
         let rows = align(reference.rows, current.rows);
         (&rows.reference, &rows.current) != (&aligned.reference, &aligned.current)
     };
-    let tables = Tables { large: (&left, &right), all: (&all.0, &all.1), n_others, is_weighted };
+    let tables = Tables { large: (&left, &right), all: (&all.0, &all.1), further: &further, is_weighted };
     let mut score = score_categories(method, &config.min_effect, tables)?;
     if let Some(it) = weighted.as_ref().filter(|_| is_weighted) {
         let all = with_others(it, &in_groups(it, others.len()));
         let large = pooled(&pooling, &all);
-        let of_weights = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), n_others, is_weighted };
+        let of_weights = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), further: &further, is_weighted };
         score.describe_categories(method, &config.min_effect, of_weights)?;
     }
     let has_no_frequent =
@@ -67,20 +70,36 @@ pub(crate) fn compare_categories(
     let has_one_value = cells.len() == 1 && others.is_empty();
     let (p, q): (Vec<f64>, Vec<f64>) = cells.iter().map(|it| (it.reference, it.current)).unzip();
     let peer = peer(config, method, reference, current, &aligned)?;
+    let (psi, jensen_shannon) =
+        (psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN), jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN));
+    let can_be_large = reaches(further.greatest(distance_of(method), score.effect.value), score.effect.least);
+    let undecided =
+        if can_be_large && peer.is_none() { undecided(&further, [reference.rows, current.rows]) } else { None };
     // Another tool's rule asks for no significance.
     let is_untested = peer.is_none() && !has_one_value && is_hopeless(config, method, tables);
     Ok(Part {
         name,
         method,
         peer,
-        psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
-        jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
+        psi,
+        jensen_shannon,
+        bounds: if others.is_empty() { Bounds::default() } else { bounds(&further, psi, jensen_shannon) },
         constant: constant((reference.masses(), n), (current.masses(), m)),
         has_one_value,
         score,
-        detail: Detail::Categorical { chi2_statistic, chi2_p_value, is_untested },
+        detail: Detail::Categorical { chi2_statistic, chi2_p_value, is_untested, undecided },
         cells,
     })
+}
+
+/// Returns where the numbers of all categories lie, given those of the cells.
+fn bounds(further: &Further, psi: f64, jensen_shannon: f64) -> Bounds {
+    let of_psi = CellDistance::Psi(LEAST_SHARE);
+    let most = further.greatest(CellDistance::JensenShannon, jensen_shannon);
+    Bounds {
+        psi: Some(Interval::certain(further.least_psi(LEAST_SHARE, psi), further.greatest(of_psi, psi))),
+        jensen_shannon: Some(Interval::certain(jensen_shannon, most)),
+    }
 }
 
 /// Returns the chi-squared statistic that is tested, and its p-value, as far as there are such.
@@ -456,7 +475,12 @@ mod tests {
         let all: ([u64; 4], [u64; 4]) = ([4000, 900, 100, 0], [75, 17, 2, 6]);
         let large: ([u64; 3], [u64; 3]) = ([4000, 900, 100], [75, 17, 8]);
         let p_value = |is_weighted: bool| {
-            let tables = Tables { large: (&large.0, &large.1), all: (&all.0, &all.1), n_others: 0, is_weighted };
+            let tables = Tables {
+                large: (&large.0, &large.1),
+                all: (&all.0, &all.1),
+                further: &Further::default(),
+                is_weighted,
+            };
             score_categories(Method::Auto, &Config::default().min_effect, tables).unwrap().p_value
         };
         assert!(p_value(false) < 1e-4);

@@ -9,7 +9,7 @@ use modelwatch_stats::{
 
 use crate::{
     bins::{Cells, cells, count_of, histogram, total, whole},
-    comparison::{Constant, Detail, Histogram, Part, PartName},
+    comparison::{Bounds, Constant, Detail, Histogram, Part, PartName},
     config::Config,
     cumulative::{Cumulative, cumulative},
     method::Method,
@@ -73,6 +73,7 @@ pub(crate) fn compare_numbers(
         name,
         method,
         peer,
+        bounds: Bounds::default(),
         psi: psi(&p, &q, ZERO_FILL).unwrap_or(f64::NAN),
         jensen_shannon: jensen_shannon(&p, &q, LogBase::Two).unwrap_or(f64::NAN),
         cells: shares,

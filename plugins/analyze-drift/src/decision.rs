@@ -94,6 +94,11 @@ pub(crate) fn judge(config: &Config, comparisons: Vec<Comparison>) -> Vec<Decisi
         };
         decision.has_new_constant =
             is_constant_news && decision.constant().is_some_and(|it| it.chance <= config.alpha());
+        let undecided = decision.comparison.parts().iter().find_map(Part::undecided).map(str::to_owned);
+        if let Some(why) = undecided.filter(|_| !decision.has_drifted_values && !decision.has_new_constant) {
+            decision.comparison.outcome = Outcome::Gap(why);
+            (decision.p_value, decision.leading) = (None, 0);
+        }
         res.push(decision);
     }
     res

@@ -33,6 +33,7 @@ mod comparison_categorical;
 mod comparison_numeric;
 mod cumulative;
 mod decision;
+mod further;
 mod scores;
 
 mod series;

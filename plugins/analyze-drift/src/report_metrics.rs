@@ -236,29 +236,31 @@ pub(crate) fn column_metrics(config: &Config, decision: &Decision, under: &Label
 }
 
 fn part_metrics(part: &Part, labels: &Labels, n: u64, res: &mut Vec<Metric>) {
-    let mut push = |name: &str, value: f64| res.push(Metric::new(name, value).n(n).labels(labels));
+    let mut push = |name: &str, value: f64, interval: Option<Interval>| {
+        res.push(Metric::new(name, value).n(n).labels(labels).interval(interval));
+    };
     if let Some(ks) = part.score.ks {
-        push("ks_statistic", ks.statistic);
-        push("ks_p_value", ks.p_value);
+        push("ks_statistic", ks.statistic, None);
+        push("ks_p_value", ks.p_value, None);
     }
     match &part.detail {
         Detail::Numeric { wasserstein, wasserstein_normed, .. } => {
-            push("wasserstein", *wasserstein);
-            push("wasserstein_normed", *wasserstein_normed);
+            push("wasserstein", *wasserstein, None);
+            push("wasserstein_normed", *wasserstein_normed, None);
         }
         Detail::Categorical { chi2_statistic, chi2_p_value, .. } => {
-            chi2_statistic.iter().for_each(|it| push("chi2_statistic", *it));
-            chi2_p_value.iter().for_each(|it| push("chi2_p_value", *it));
+            chi2_statistic.iter().for_each(|it| push("chi2_statistic", *it, None));
+            chi2_p_value.iter().for_each(|it| push("chi2_p_value", *it, None));
         }
     }
-    push("psi", part.psi);
-    push("jensen_shannon", part.jensen_shannon);
+    push("psi", part.psi, part.bounds.psi);
+    push("jensen_shannon", part.jensen_shannon, part.bounds.jensen_shannon);
     if let Some(peer) = part.peer {
-        push("score", peer.value);
+        push("score", peer.value, None);
     }
     let effect = part.score.effect;
     let interval = effect.interval.map(|it| Interval { low: it.low, high: it.high, level: it.level });
-    res.push(Metric::new("effect", effect.value).n(n).labels(labels).interval(interval));
+    push("effect", effect.value, interval);
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use modelwatch_stats::{
 use crate::{
     bins::total,
     config::{Config, MinEffect},
+    further::Further,
     method::{Kind, Method, Rule},
 };
 
@@ -73,8 +74,8 @@ pub(crate) struct Tables<'a> {
     pub(crate) large: (&'a [u64], &'a [u64]),
     /// Of all categories.
     pub(crate) all: (&'a [u64], &'a [u64]),
-    /// How many of the last cells of that table are of further categories, which are not known one by one.
-    pub(crate) n_others: usize,
+    /// Those of them that are not known one by one.
+    pub(crate) further: &'a Further,
     /// Whether they are of rows that have different weights, and are as many rows as these are worth.
     pub(crate) is_weighted: bool,
 }
@@ -88,15 +89,6 @@ impl Tables<'_> {
     /// Whether categories share a cell.
     pub(crate) fn has_rare(self) -> bool {
         self.n_categories() > self.large.0.len()
-    }
-
-    /// How much greater the total variation distance of all categories may be, as those that share a cell may be others on each side.
-    pub(crate) fn hidden_variation(self) -> f64 {
-        let [left, right] = [self.all.0, self.all.1].map(|counts| {
-            let n: f64 = counts.iter().map(|it| *it as f64).sum();
-            counts[counts.len().saturating_sub(self.n_others)..].iter().map(move |it| *it as f64 / n)
-        });
-        left.zip(right).map(|(p, q)| p.min(q)).sum()
     }
 
     /// How many categories have rows.
@@ -274,14 +266,16 @@ pub(crate) fn score_categories(method: Method, least: &MinEffect, tables: Tables
             if is_of_all { category_omnibus(all.0, all.1, (large, tables.has_rare())) } else { large }
         }
     };
-    let effect = match cell_size(method, least, all).map_err(text)? {
-        Some(it) if method == Method::TotalVariation => it.up_to(tables.hidden_variation()),
+    let mut effect = match cell_size(method, least, all).map_err(text)? {
         Some(it) => it,
         None => {
             let effect = total_variation(method, tables).map_err(text)?;
             Size::new("total variation distance", Some(effect), effect.value, least.chi2)
         }
     };
+    if let Some(it) = &mut effect.interval {
+        it.high = tables.further.greatest(distance_of(method), it.high);
+    }
     Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: None })
 }
 
@@ -412,14 +406,6 @@ impl Size {
         self.value = value;
     }
 
-    /// Returns a share that may be so much greater.
-    fn up_to(mut self, more: f64) -> Self {
-        if let Some(it) = &mut self.interval {
-            it.high = (it.high + more).min(1.0);
-        }
-        self
-    }
-
     /// Without an effect the difference is infinite, unless there is none at all.
     fn new(name: &'static str, effect: Option<Effect>, difference: f64, least: f64) -> Self {
         match effect {
@@ -445,7 +431,7 @@ fn total_variation(method: Method, tables: Tables<'_>) -> Result<Effect, Undefin
         return Ok(large);
     }
     let all = of(tables.all)?;
-    let high = (all.interval.high + tables.hidden_variation()).min(1.0);
+    let high = all.interval.high;
     let less = all.value - chance_variation(tables.all.0, tables.all.1);
     if !tables.is_of_all(method) || less <= large.value {
         return Ok(Effect { interval: Interval { high, ..large.interval }, ..large });
@@ -454,18 +440,30 @@ fn total_variation(method: Method, tables: Tables<'_>) -> Result<Effect, Undefin
     Ok(Effect { value: less, interval: Interval { low, high, ..all.interval } })
 }
 
+/// Returns the distance of two rows of counts that sizes a difference of categories.
+pub(crate) fn distance_of(method: Method) -> CellDistance {
+    match method {
+        Method::Psi => CellDistance::Psi(LEAST_SHARE),
+        Method::JensenShannon => CellDistance::JensenShannon,
+        Method::Kl => CellDistance::Kl(LEAST_SHARE),
+        Method::Hellinger => CellDistance::Hellinger,
+        Method::Chebyshev => CellDistance::Chebyshev,
+        _ => CellDistance::TotalVariation,
+    }
+}
+
 /// Returns the distance of two rows of counts that the method is, if it is one.
 fn cell_size(method: Method, least: &MinEffect, cells: (&[u64], &[u64])) -> Result<Option<Size>, Undefined> {
-    let (distance, name, least) = match method {
-        Method::Psi => (CellDistance::Psi(LEAST_SHARE), "population stability index", least.psi),
-        Method::JensenShannon => (CellDistance::JensenShannon, "Jensen-Shannon distance", least.jensen_shannon),
-        Method::Kl => (CellDistance::Kl(LEAST_SHARE), "Kullback-Leibler divergence", least.kl),
-        Method::Hellinger => (CellDistance::Hellinger, "Hellinger distance", least.hellinger),
-        Method::TotalVariation => (CellDistance::TotalVariation, "total variation distance", least.chi2),
-        Method::Chebyshev => (CellDistance::Chebyshev, "greatest difference of shares", least.chebyshev),
+    let (name, least) = match method {
+        Method::Psi => ("population stability index", least.psi),
+        Method::JensenShannon => ("Jensen-Shannon distance", least.jensen_shannon),
+        Method::Kl => ("Kullback-Leibler divergence", least.kl),
+        Method::Hellinger => ("Hellinger distance", least.hellinger),
+        Method::TotalVariation => ("total variation distance", least.chi2),
+        Method::Chebyshev => ("greatest difference of shares", least.chebyshev),
         _ => return Ok(None),
     };
-    let effect = cell_effect(distance, cells.0, cells.1, LEVEL)?;
+    let effect = cell_effect(distance_of(method), cells.0, cells.1, LEVEL)?;
     Ok(Some(Size { value: effect.value, name, interval: Some(effect.interval), least }))
 }
 

@@ -104,14 +104,63 @@ fn a_frequent_category_beside_many_rare_ones_is_compared() {
     for (share, expected) in [(0.6, 0.0), (0.3, 0.5)] {
         let (raw, stored) = both(config.clone(), &one_often(1, 20_000, 0.6), &one_often(2, 5000, share));
         for report in [&raw, &stored] {
-            assert_eq!(overall(report, "compared_columns"), 2.0, "{share}");
             assert_eq!(overall(report, "drifted_share"), expected, "{share}");
         }
-        assert_eq!(of_column(&stored, "chi2_p_value", "x"), of_column(&raw, "chi2_p_value", "x"));
+        // The rare ones could all be others where no drift shows.
+        let n_compared = if share == 0.6 { 1.0 } else { 2.0 };
+        assert_eq!((overall(&raw, "compared_columns"), overall(&stored, "compared_columns")), (2.0, n_compared));
+        if share == 0.3 {
+            assert_eq!(of_column(&stored, "chi2_p_value", "x"), of_column(&raw, "chi2_p_value", "x"));
+        }
     }
     let (_, stored) = both(config, &one_often(1, 20_000, 0.6), &one_often(2, 5000, 0.3));
     let changes = finding(&stored, "MW-D001").evidence["largest_changes"].to_string();
     assert!(changes.contains("often went from"), "{changes}");
+}
+
+/// Names of a few hundred, of which those with an even number have `by` times the share of the others.
+fn many_names(seed: u64, rows: usize, n_names: usize, by: f64) -> RecordBatch {
+    let mut random = Random(seed);
+    let mut name = |_| {
+        let pair = 2 * (random.uniform() * (n_names / 2) as f64) as usize;
+        format!("name {}", pair + usize::from(random.uniform() >= by / (1.0 + by)))
+    };
+    let names: Vec<String> = (0..rows).map(&mut name).collect();
+    features(vec![("x", Arc::new(StringArray::from(names)) as ArrayRef)])
+}
+
+#[test]
+fn of_many_categories_a_profile_bounds_what_rows_give() {
+    let metric = |report: &Report, name: &str| {
+        let is_it = |it: &&modelwatch_sdk::report::Metric| it.name == name && it.labels.len() == 1;
+        report.metrics.iter().find(is_it).map(|it| (it.value, it.interval))
+    };
+    let config = json!({ "predictions": false });
+    // Where drift is found, its numbers have bounds.
+    let (raw, stored) = both(config.clone(), &many_names(1, 30_000, 564, 1.0), &many_names(2, 20_000, 564, 4.0));
+    for report in [&raw, &stored] {
+        assert_eq!(codes(report), [("MW-D001", "x")]);
+    }
+    for name in ["psi", "jensen_shannon"] {
+        let (exact, none) = metric(&raw, name).unwrap();
+        let (value, bounds) = metric(&stored, name).unwrap();
+        let bounds = bounds.unwrap();
+        assert!(none.is_none() && bounds.is_certain(), "{name}");
+        assert!(bounds.low <= value && value <= bounds.high, "{name}: {value} in {bounds:?}");
+        assert!(bounds.low <= exact && exact <= bounds.high, "{name}: {exact} in {bounds:?}");
+    }
+    let (exact, _) = metric(&raw, "effect").unwrap();
+    let interval = metric(&stored, "effect").unwrap().1.unwrap();
+    assert!(interval.low <= exact && exact <= interval.high, "{exact} in {interval:?}");
+    // Where none shows, it may hide.
+    let (raw, stored) = both(config, &many_names(1, 4000, 564, 1.0), &many_names(2, 4000, 564, 1.0));
+    assert_eq!((overall(&raw, "compared_columns"), overall(&raw, "drifted_columns")), (1.0, 0.0));
+    assert_eq!(overall(&stored, "compared_columns"), 0.0);
+    assert_eq!((metric(&stored, "drifted"), metric(&stored, "psi")), (None, None));
+    let gap = stored.gaps.iter().find(|it| it.what == "column `x`").unwrap();
+    for words in ["most frequent of 563 categories", "% of the reference", "give the rows in place"] {
+        assert!(gap.why.contains(words), "no `{words}` in {}", gap.why);
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl CategoryCounts {
     }
 
     /// Returns whether the less frequent categories were cut off.
-    pub(super) const fn is_cut(&self) -> bool {
+    pub const fn is_cut(&self) -> bool {
         matches!(self.rest, Rest::Cut(..))
     }
 

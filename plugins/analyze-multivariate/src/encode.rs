@@ -26,8 +26,23 @@ pub(crate) struct Encoded {
     pub(crate) numbers: Vec<usize>,
     /// Columns that are constant over both samples.
     pub(crate) constants: Vec<String>,
+    /// Columns of which only the most frequent categories are told apart.
+    pub(crate) lumped: Vec<Lumped>,
     /// Columns whose whole numbers are rounded, being no whole numbers of the same size in the other sample.
     pub(crate) rounded: Vec<String>,
+}
+
+/// A column with more categories than are told apart.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Lumped {
+    /// The column.
+    pub(crate) name: String,
+    /// How many categories the rows have that are compared.
+    pub(crate) n_categories: usize,
+    /// How many of them count as one.
+    pub(crate) n_lumped: usize,
+    /// The share of these rows that have one of those.
+    pub(crate) share: f64,
 }
 
 impl Encoded {
@@ -125,6 +140,16 @@ impl Encoded {
         // The sort is stable, so that equally frequent names stay in the order of their text.
         order.sort_by_key(|it| std::cmp::Reverse(it.1));
         let kept: BTreeSet<&Option<String>> = order.iter().take(config.max_categories).map(|it| it.0).collect();
+        let lumped = &order[kept.len()..];
+        // One alone is told apart by being the other one.
+        if lumped.len() > 1 {
+            self.lumped.push(Lumped {
+                name: name.to_owned(),
+                n_categories: order.iter().filter(|it| it.0.is_some()).count(),
+                n_lumped: lumped.iter().filter(|it| it.0.is_some()).count(),
+                share: lumped.iter().map(|it| it.1).sum::<usize>() as f64 / names.len() as f64,
+            });
+        }
         // A name that starts with a zero byte is no name of the data's.
         let level = |it: &Option<String>| match it {
             _ if !kept.contains(it) => "\0other".to_owned(),

@@ -142,6 +142,15 @@ pub(crate) fn asked(config: &Config, draws: &[Draw; 2]) -> modelwatch_sdk::Resul
     for name in res.questions.values().flat_map(|it| &it.constants) {
         res.gaps.push(Gap::new(format!("column `{name}`"), "it is constant, the same in both roles"));
     }
+    for it in res.questions.values().flat_map(|it| &it.lumped) {
+        let why = format!(
+            "of the {} categories in the rows that are compared the {} least frequent ones count as one, {:.1} % of these rows; raise `max_categories` to tell more apart",
+            it.n_categories,
+            it.n_lumped,
+            it.share * 100.0,
+        );
+        res.gaps.push(Gap::new(format!("column `{}`, in part", it.name), why));
+    }
     for name in res.questions.values().flat_map(|it| &it.rounded) {
         let why = "whole numbers from 2^53 on are rounded, as the column has another type in the other role";
         res.gaps.push(Gap::new(format!("column `{name}`, in part"), why));

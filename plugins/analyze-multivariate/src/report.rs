@@ -217,9 +217,10 @@ fn in_words(score: &Score) -> String {
     format!("{} {:.3} ({:.3} by chance)", score.test.statistic(), score.statistic, score.by_chance)
 }
 
-/// Returns the column or the pair that the leading test points to.
+/// Returns the column or the pair that the leading test points to; a pair too where no column tells the samples apart.
 fn why(answer: &Answer) -> String {
-    let is_pair = answer.scores.scores.first().is_some_and(|it| it.test == Test::Correlation);
+    let leads = answer.scores.scores.first().is_some_and(|it| it.test == Test::Correlation);
+    let is_pair = leads || answer.scores.columns.is_empty();
     match (is_pair, pairs(answer).first(), answer.scores.columns.first()) {
         (true, Some(it), _) => format!("; {it}"),
         (_, _, Some((name, _))) if answer.topic == Topic::Features => format!("; most by column `{name}`"),
@@ -276,7 +277,10 @@ fn figures(outcome: &Outcome) -> Vec<Figure> {
             .to_owned(),
         data: FigureData::Table { columns: heads.map(str::to_owned).to_vec(), rows: rows.collect() },
     };
-    let drifted = outcome.answers.iter().filter(|it| it.is_drifted && it.topic == Topic::Features);
+    let drifted = outcome
+        .answers
+        .iter()
+        .filter(|it| it.is_drifted && it.topic == Topic::Features && !it.scores.columns.is_empty());
     std::iter::once(table).chain(drifted.map(contributions)).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use modelwatch_stats::{
     Reason, Undefined,
+    intervals::normal_tail,
     multivariate::{
         Classifier, Dealings, PairChange, Penalty, Pool, Rbf, Rows, Strata, adjusted, correlation_change,
         correlation_changes, cross_fitted_auc, energy, linear_mmds, mean_shift_contributions, mmd, neighbors,
@@ -22,6 +23,9 @@ const RESTORED: f64 = 0.65;
 
 /// The widest rows of which every dealing gets principal components of its own.
 const MAX_RECONSTRUCTED: usize = 64;
+
+/// The p-value up to which a column's mean is taken to differ.
+const SHIFTED: f64 = 0.05;
 
 /// How many columns and pairs of columns are named.
 const MAX_NAMED: usize = 5;
@@ -48,7 +52,8 @@ pub(crate) struct Scores {
     pub(crate) scores: Vec<Score>,
     /// The tests that could not, with why.
     pub(crate) untested: Vec<(Test, String)>,
-    /// The columns by which a logistic model tells the samples apart, with their share of what it sees.
+    /// The columns by which a logistic model tells the samples apart, with their share of what it sees; none where it does not, as where only
+    /// a correlation changed.
     pub(crate) columns: Vec<(String, f64)>,
     /// The columns whose correlation changed most.
     pub(crate) pairs: Vec<(String, String, PairChange)>,
@@ -119,7 +124,10 @@ pub(crate) fn scores(
     }
     // The one that speaks for all comes first: many have the least p-value that the dealings allow.
     res.scores.sort_by(|left, right| left.p_value.total_cmp(&right.p_value).then(right.excess.total_cmp(&left.excess)));
-    res.columns = columns(encoded, &pool);
+    let is_told_apart = res.scores.iter().any(|it| it.test == Test::Classifier && it.p_value <= config.alpha);
+    if is_told_apart || is_shifted(encoded, n_reference, n_current) {
+        res.columns = columns(encoded, &pool);
+    }
     res.pairs = pairs(encoded, n_reference, n_current);
     Ok(res)
 }
@@ -134,6 +142,25 @@ fn pool(
     let (left, right) =
         (encoded.rows(columns, 0, n_reference), encoded.rows(columns, n_reference, n_reference + n_current));
     Pool::new(Rows::new(&left, columns.len())?, Rows::new(&right, columns.len())?, config.seed)
+}
+
+/// Returns whether the mean of any column differs by more than chance explains, by a normal test corrected for their number (Bonferroni).
+fn is_shifted(encoded: &Encoded, n_reference: usize, n_current: usize) -> bool {
+    let least = SHIFTED / encoded.width().max(1) as f64;
+    (0..encoded.width()).any(|column| {
+        let left = encoded.rows(&[column], 0, n_reference);
+        let right = encoded.rows(&[column], n_reference, n_reference + n_current);
+        let [(mean, variance), (other, other_variance)] = [&left, &right].map(|it| moments(it));
+        let deviation = (variance / n_reference as f64 + other_variance / n_current as f64).sqrt();
+        let difference = (mean - other).abs();
+        difference > 0.0 && 2.0 * normal_tail(difference / deviation) <= least
+    })
+}
+
+fn moments(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    (mean, values.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / n)
 }
 
 /// Returns the columns of the data with their shares of the difference of the mean scores, greatest first.

@@ -119,6 +119,63 @@ fn columns_that_no_longer_go_together_are_found_where_each_looks_the_same() {
 }
 
 #[test]
+fn no_column_is_named_where_only_a_correlation_changed() {
+    let with_others = |seed: u64, n: usize, correlation: f64| {
+        let batch = pair(seed, n, correlation);
+        let mut random = Random(seed + 100);
+        let mut normals = || floats((0..n).map(|_| random.normal()).collect::<Vec<_>>());
+        let (third, fourth) = (normals(), normals());
+        let [first, second] = [0, 1].map(|it| Arc::clone(batch.column(it)));
+        features(vec![("a", first), ("b", second), ("c", third), ("d", fourth)])
+    };
+    for tests in [json!([]), json!(["energy"]), json!(["energy", "classifier"]), json!(["neighbors"])] {
+        let config = json!({ "tests": tests });
+        let report = run(&config, &with_others(1, 400, 0.9), &with_others(2, 400, -0.9));
+        let finding = &report.findings[0];
+        assert!(
+            finding.message.contains("the correlation of `a` and `b` went from 0."),
+            "{tests}: {}",
+            finding.message
+        );
+        assert_eq!(finding.evidence["columns"], json!([]), "{tests}");
+        assert!(report.figures.iter().all(|it| it.title != "Columns that tell the samples apart"), "{tests}");
+        // A shift beside it is named.
+        let shifted = run(&json!({ "tests": ["energy"] }), &mixed(1, 400, 0.0), &mixed(2, 300, 0.5));
+        assert!(shifted.findings[0].message.ends_with("most by column `number`"), "{}", shifted.findings[0].message);
+    }
+}
+
+#[test]
+fn categories_that_count_as_one_are_told() {
+    let of = |seed: u64, n_names: usize| {
+        let mut random = Random(seed);
+        let words: Vec<String> = (0..300)
+            .map(|it| format!("n{}", if it < n_names { it } else { (random.uniform() * n_names as f64) as usize }))
+            .collect();
+        features(vec![
+            ("x", names(words.iter().map(String::as_str))),
+            ("y", floats((0..300).map(|_| random.normal()).collect::<Vec<_>>())),
+        ])
+    };
+    let gaps = |config: Value, n_names: usize| {
+        let gaps = run(&config, &of(1, n_names), &of(2, n_names)).gaps;
+        gaps.into_iter().filter(|it| it.what == "column `x`, in part").map(|it| it.why).collect::<Vec<_>>()
+    };
+    let told = gaps(json!({}), 60);
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with(
+            "of the 60 categories in the rows that are compared the 40 least frequent ones count as one, "
+        ),
+        "{told:?}"
+    );
+    assert!(told[0].ends_with("raise `max_categories` to tell more apart"), "{told:?}");
+    for (config, n_names) in [(json!({ "max_categories": 60 }), 60), (json!({}), 20), (json!({}), 21)] {
+        assert_eq!(gaps(config, n_names), [""; 0], "{n_names}");
+    }
+}
+
+#[test]
 fn a_shift_is_found_and_its_column_is_named() {
     let report = run(&json!({}), &mixed(1, 400, 0.0), &mixed(2, 300, 0.5));
     assert_eq!(codes(&report), [("MW-J001", "features")]);

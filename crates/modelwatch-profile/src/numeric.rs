@@ -308,6 +308,25 @@ mod tests {
     }
 
     #[test]
+    fn great_whole_numbers_are_held_against_floats_as_such() {
+        let base = 1u64 << 60;
+        let values: Vec<u64> = (0..40).map(|it| base + it * 1024 + 1).collect();
+        let integers = of_integers(100, &values);
+        let floats = of(100, values.iter().map(|it| *it as f64));
+        for (left, right) in [(&integers, &floats), (&floats, &integers)] {
+            let paired = pair(left, right);
+            assert!(paired.is_rounded && paired.offset == 0);
+            assert_eq!(paired.reference.iter().map(|it| it.1).sum::<u64>(), 40);
+            assert_eq!(paired.reference, paired.current);
+        }
+        // A column that is both has no whole numbers that are known.
+        let mut mixed = integers.clone();
+        mixed.merge(&floats);
+        assert_eq!((mixed.whole_points(), mixed.n_finite()), (None, 80));
+        assert_eq!(integers.whole_points().unwrap().len(), 40);
+    }
+
+    #[test]
     fn neighbors_that_are_more_than_the_budget_stay_apart_by_their_first_bits() {
         let base = 1u64 << 63;
         let values: Vec<u64> = (0..2000).map(|it| base + it).collect();

@@ -73,7 +73,7 @@ impl Wide {
     }
 
     /// Returns all whole numbers of the column without so many of their last bits, at least as many as are left out here, given its points as
-    /// floats; `None` where a number is not whole, and where an older profile kept none.
+    /// floats; `None` where a number is not whole, where some are floats that great, and where an older profile kept none.
     pub(crate) fn shifted(&self, points: &[Point], shift: u32) -> Option<BTreeMap<i128, u64>> {
         if self.is_lost {
             return None;
@@ -83,7 +83,12 @@ impl Wide {
             let slot = res.entry(bucket).or_insert(0);
             *slot = slot.saturating_add(count);
         };
-        for &(value, count) in points.iter().filter(|it| it.0.abs() < FIRST_WIDE as f64) {
+        let (narrow, wide): (Vec<&Point>, Vec<&Point>) = points.iter().partition(|it| it.0.abs() < FIRST_WIDE as f64);
+        let n_wide = wide.iter().fold(0u64, |sum, it| sum.saturating_add(it.1));
+        if n_wide != self.buckets.values().fold(0u64, |sum, it| sum.saturating_add(*it)) {
+            return None;
+        }
+        for &(value, count) in narrow {
             if value.fract() != 0.0 {
                 return None;
             }

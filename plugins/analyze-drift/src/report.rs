@@ -134,7 +134,7 @@ pub(crate) fn column_gaps(comparison: &Comparison, reference: &Kept, current: &K
         res.push(Gap::new(format!("{place}, in part"), why));
     }
     if comparison.parts().iter().any(Part::is_rounded) {
-        let why = "whole numbers from 2^53 on were rounded to floats, as they are further apart than that, are held against numbers that are not whole, or are of a profile that an older program made of more than its budget; name the column in `categorical` or `exclude` if it is an id";
+        let why = "whole numbers from 2^53 on were rounded to floats, as they are further apart than that, are held against floats, or are of a profile that an older program made of more than its budget; name the column in `categorical` or `exclude` if it is an id";
         res.push(Gap::new(format!("{place}, last digits"), why));
     }
     if comparison.reference.has_rounded || comparison.current.has_rounded {

@@ -459,3 +459,22 @@ fn nothing_is_left_out_in_silence() {
     assert_eq!(report.gaps.len(), 1);
     assert!(report.gaps[0].why.starts_with("20 elements are compared in summaries only"), "{:?}", report.gaps);
 }
+
+#[test]
+fn great_whole_numbers_are_compared_with_floats() {
+    let numbers = |from: i64| (0..200).map(move |it| (1i64 << 60) + (it + from) * 4096);
+    let integers = |from| features(vec![("x", Arc::new(Int64Array::from_iter_values(numbers(from))) as ArrayRef)]);
+    let floats = |from| {
+        let values = numbers(from).map(|it| it as f64);
+        features(vec![("x", Arc::new(Float64Array::from_iter_values(values)) as ArrayRef)])
+    };
+    for (from, drifted) in [(0, 0.0), (150, 1.0)] {
+        for (reference, current) in [(integers(0), floats(from)), (floats(0), integers(from))] {
+            let report = run(json!({ "predictions": false }), &reference, &current);
+            assert_eq!(of_column(&report, "drifted", "x"), Some(drifted), "{from}: {:?}", report.gaps);
+            let why: Vec<_> =
+                report.gaps.iter().map(|it| (it.what.as_str(), it.why.contains("held against floats"))).collect();
+            assert_eq!(why, [("column `x`, last digits", true)]);
+        }
+    }
+}

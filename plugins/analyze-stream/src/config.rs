@@ -25,7 +25,7 @@ pub struct Config {
     pub watch: Option<Vec<Watch>>,
     /// The columns to watch, `*` standing for any text, and `type:` before a type for all columns of it: `integer`, `number`, `boolean` or
     /// `list`, as in `["num_*", "type:boolean"]`; all numeric features where it is empty. A column of lists is a stream for each
-    /// element.
+    /// element; where its type does not say how long they are it has to be named in full.
     pub columns: Vec<String>,
     /// Columns to leave out, by name, by `*` and by type as in `columns`.
     pub exclude: Vec<String>,

@@ -8,7 +8,7 @@ use modelwatch_sdk::{
         array::{Array, ArrayRef},
         schema::DataType,
     },
-    rows::{self as batches, Use},
+    rows::{self as batches, NumberLists, Use, are_number_lists},
     slices::by_columns,
 };
 
@@ -79,6 +79,10 @@ fn columns(config: &Config, batch: &RecordBatch, res: &mut Rows) -> Result<()> {
         let why = match choose(config, field) {
             Choice::Other => continue,
             Choice::Unusable(why) => Err(why),
+            Choice::Watched if are_number_lists(field.data_type()) => {
+                check_lengths(name, array)?;
+                add(res, Subject::Column, Column { name, array })
+            }
             Choice::Watched => add(res, Subject::Column, Column { name, array }),
         };
         if let Err(why) = why {
@@ -86,6 +90,26 @@ fn columns(config: &Config, batch: &RecordBatch, res: &mut Rows) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks that all lists have one length, which their type does not say.
+///
+/// # Errors
+/// When they have not, and when none is there, so that it is not known.
+fn check_lengths(name: &str, array: &ArrayRef) -> Result<()> {
+    let lengths = match batches::number_lists(array.as_ref())? {
+        Some(NumberLists::Alike(it)) if it.width > 0 => return Ok(()),
+        Some(NumberLists::Ragged(it)) => {
+            format!(
+                "lists of {} lengths, as {}",
+                it.len(),
+                it.iter().take(5).map(usize::to_string).collect::<Vec<_>>().join(", ")
+            )
+        }
+        _ => "no list of numbers in rows that come together".to_owned(),
+    };
+    let message = format!("column `{name}` has {lengths}, and lists are watched that have one length");
+    Err(Error::input(message).with_help("give all rows lists of one length, or leave the column out of `columns`"))
 }
 
 /// Adds the streams of a column: one, or one for each element.
@@ -108,7 +132,7 @@ fn add(res: &mut Rows, subject: Subject, column: Column<'_>) -> std::result::Res
         let why = "whole numbers from 2^53 on are rounded, so that small changes of them do not show; subtract a constant before";
         res.left_out.insert(format!("{place}, in part"), why.to_owned());
     }
-    let is_list = matches!(array.data_type(), DataType::FixedSizeList(..));
+    let is_list = matches!(array.data_type(), DataType::FixedSizeList(..)) || are_number_lists(array.data_type());
     for element in 0..numbers.width {
         let name = if is_list { Cow::Owned(format!("{name}[{element}]")) } else { Cow::Borrowed(name) };
         let values = (0..array.len()).map(|row| numbers.row(row)[element]);

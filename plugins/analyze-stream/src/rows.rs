@@ -124,7 +124,11 @@ impl Rows {
     /// When they have other columns.
     pub(crate) fn extend(&mut self, other: &Self, rows: &[usize]) -> Result<()> {
         if !self.streams.keys().eq(other.streams.keys()) || !self.slices.keys().eq(other.slices.keys()) {
-            return Err(Error::input("the rows do not all have the same columns"));
+            let ours = self.streams.keys().chain(other.streams.keys());
+            let other = ours.filter(|it| !(self.streams.contains_key(it) && other.streams.contains_key(it)));
+            let which = other.take(1).map(|it| format!(": some lack {}", it.place())).collect::<String>();
+            return Err(Error::input(format!("the rows do not all have the same columns{which}"))
+                .with_help("give all rows the same columns, and lists of one length"));
         }
         match (&mut self.times, &other.times) {
             (None, None) => {}

@@ -26,6 +26,9 @@ pub(crate) fn choose(config: &Config, field: &Field) -> Choice {
     if !selection.selects(field) {
         return Choice::Other;
     }
+    if selection.is_named(field) && are_number_lists(field.data_type()) {
+        return Choice::Watched;
+    }
     let number_type = match number_type(field.data_type()) {
         Ok(it) => it,
         Err(why) => return Choice::Unusable(why),
@@ -59,7 +62,7 @@ fn number_type(data_type: &DataType) -> Result<NumberType, String> {
         it if is_numeric(it) || it.is_decimal() => Ok(NumberType::Float),
         // What is said must not depend on which rows come together, so that the lengths themselves are not looked at.
         it if are_number_lists(it) => Err(format!(
-            "it has lists of variable length, of type {it}, and lists are watched that have one length; give the column a type of fixed-size lists, or columns with numbers about them"
+            "it has lists of variable length, of type {it}, and lists are watched that have one length; name the column in `columns` where all of its lists have one, or give it a type of fixed-size lists"
         )),
         it => Err(format!("it has values of type {it}, which are no numbers")),
     }

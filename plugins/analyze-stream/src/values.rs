@@ -26,7 +26,9 @@ impl Values {
             | DataType::UInt16
             | DataType::Float16
             | DataType::Float32 => Self::narrow(values),
-            DataType::FixedSizeList(item, _) => Self::of(item.data_type(), values),
+            DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
+                Self::of(item.data_type(), values)
+            }
             _ => Self::Wide(values.collect()),
         }
     }

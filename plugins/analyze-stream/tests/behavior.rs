@@ -428,7 +428,7 @@ fn each_column_gets_an_answer() {
     assert_eq!(gap(&report, "column `image`"), "a row has 65 numbers, more than 64");
     assert_eq!(
         gap(&report, "column `ragged`"),
-        "it has lists of variable length, of type List(Float64), and lists are watched that have one length; give the column a type of fixed-size lists, or columns with numbers about them"
+        "it has lists of variable length, of type List(Float64), and lists are watched that have one length; name the column in `columns` where all of its lists have one, or give it a type of fixed-size lists"
     );
     assert_eq!(gap(&report, "column `empty`"), "there are 0 values, and the detector decides nothing before the 32th");
     let great = finding(&report, "MW-S003", "column `great`");
@@ -453,6 +453,34 @@ fn each_column_gets_an_answer() {
         let report = run(&config, &rows);
         assert_eq!((report.gaps.len(), overall(&report, "watched_streams")), (0, 1.0), "{config}");
     }
+}
+
+#[test]
+fn lists_of_one_length_are_watched_where_they_are_named() {
+    let lists = |rows: &[&[f64]]| -> ArrayRef {
+        let rows = rows.iter().map(|it| Some(it.iter().copied().map(Some).collect::<Vec<_>>()));
+        Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows))
+    };
+    let values = shifted();
+    let pairs: Vec<[f64; 2]> = values.iter().map(|it| [*it, 1.0 + (it * 7.0) % 0.5]).collect();
+    let alike = lists(&pairs.iter().map(|it| &it[..]).collect::<Vec<_>>());
+    let config = json!({"columns": ["pair"]});
+    let report = run(&config, &batch(vec![("pair", Use::Feature, alike)]));
+    assert_eq!(overall(&report, "watched_streams"), 2.0);
+    let plain = rows_of_changes(&run(&json!({}), &of(values)));
+    assert!(!plain.is_empty());
+    assert_eq!(metric(&report, "changes", "pair[0]").unwrap().value, plain.len() as f64);
+    for rows in [&[&[1.0, 2.0][..], &[1.0]][..], &[&[], &[]]] {
+        let mut probe = open(&config);
+        let error = probe.update(&(), Role::Current, &batch(vec![("pair", Use::Feature, lists(rows))])).unwrap_err();
+        assert!(error.message.starts_with("column `pair` has "), "{}", error.message);
+        assert!(error.message.ends_with("lists are watched that have one length"), "{}", error.message);
+    }
+    // Each batch alone has one length.
+    let mut probe = open(&config);
+    probe.update(&(), Role::Current, &batch(vec![("pair", Use::Feature, lists(&[&[1.0, 2.0]]))])).unwrap();
+    let error = probe.update(&(), Role::Current, &batch(vec![("pair", Use::Feature, lists(&[&[1.0]]))])).unwrap_err();
+    assert!(error.message.ends_with("some lack column `pair[1]`"), "{}", error.message);
 }
 
 #[test]

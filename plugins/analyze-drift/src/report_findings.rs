@@ -59,7 +59,8 @@ fn drifted_values(config: &Config, decision: &Decision, part: &Part) -> Finding 
     };
     let finding = Finding::new(code, config.severity, comparison.name(), message).advice(advice);
     let finding = match part.peer {
-        Some(it) => number(number(finding, "score", it.value), "threshold", it.rule.threshold()),
+        Some(it) => number(number(finding, "score", it.value), "threshold", it.rule.threshold())
+            .evidence("score_name", part.method.name()),
         None => {
             let finding = number(finding, "effect", part.score.effect.value);
             let finding = number(finding, "threshold", part.score.effect.least);
@@ -70,7 +71,7 @@ fn drifted_values(config: &Config, decision: &Decision, part: &Part) -> Finding 
             // Fisher's exact test has no statistic.
             let finding = match part.score.statistic {
                 it if it.is_nan() => finding,
-                it => number(finding, "score", it),
+                it => number(finding, "score", it).evidence("score_name", part.score.statistic_name),
             };
             number(finding, "p_value", decision.p_value.unwrap_or(f64::NAN))
                 .evidence("effect_name", part.score.effect.name)

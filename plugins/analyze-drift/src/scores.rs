@@ -37,6 +37,8 @@ const MOST_SKEWED_POOLED: f64 = 0.5;
 pub(crate) struct Score {
     /// The statistic of the test.
     pub(crate) statistic: f64,
+    /// What that is.
+    pub(crate) statistic_name: &'static str,
     /// The p-value of the test.
     pub(crate) p_value: f64,
     /// How large the difference is.
@@ -138,7 +140,18 @@ pub(crate) fn score_numbers(method: Method, least: &MinEffect, pair: &NumberPair
         _ => Test { statistic: omnibus.ks.statistic, p_value: omnibus.p_value },
     };
     let effect = size_of_numbers(method, least, pair, pair)?;
-    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: Some(omnibus.ks) })
+    let statistic_name = match method {
+        Method::CramerVonMises => "Cramér-von Mises statistic",
+        Method::AndersonDarling => "Anderson-Darling statistic",
+        Method::MannWhitney => "Mann-Whitney U",
+        Method::T => "Student's t",
+        Method::Welch => "Welch's t",
+        Method::EppsSingleton => "Epps-Singleton W2",
+        Method::Kuiper => "Kuiper's V",
+        // It is a part of the test that gives the p-value of all other methods.
+        _ => "Kolmogorov-Smirnov statistic",
+    };
+    Ok(Score { statistic: test.statistic, statistic_name, p_value: test.p_value, effect, ks: Some(omnibus.ks) })
 }
 
 /// Returns the size of a difference of numbers, given as well the rows that count alike, which say what is an outlier and what is a unit.
@@ -276,7 +289,12 @@ pub(crate) fn score_categories(method: Method, least: &MinEffect, tables: Tables
     if let Some(it) = &mut effect.interval {
         it.high = tables.further.greatest(distance_of(method), it.high);
     }
-    Ok(Score { statistic: test.statistic, p_value: test.p_value, effect, ks: None })
+    let statistic_name = match method {
+        Method::G => "G statistic",
+        Method::Z => "z of two shares",
+        _ => "chi-squared statistic",
+    };
+    Ok(Score { statistic: test.statistic, statistic_name, p_value: test.p_value, effect, ks: None })
 }
 
 /// Returns what another tool says of numbers, judged by its rule.

@@ -811,3 +811,21 @@ fn two_hundred_columns_are_fine_and_pictures_are_bounded() {
     };
     assert!(edges.len() <= 21 && series.iter().all(|it| it.values.len() + 1 == edges.len()));
 }
+
+#[test]
+fn the_score_of_a_finding_is_named() {
+    let numbers = |seed, shift| features(vec![("x", normals(seed, 400, shift, 1.0))]);
+    let name = |method: &str| {
+        let report = run(json!({ "method": method }), &numbers(1, 0.0), &numbers(2, 2.0));
+        finding(&report, "MW-D001").evidence["score_name"].clone()
+    };
+    for (method, expected) in [
+        ("auto", "Kolmogorov-Smirnov statistic"),
+        ("energy", "Kolmogorov-Smirnov statistic"),
+        ("mmd", "Kolmogorov-Smirnov statistic"),
+        ("mann-whitney", "Mann-Whitney U"),
+        ("evidently:wasserstein", "evidently:wasserstein"),
+    ] {
+        assert_eq!(name(method), expected, "{method}");
+    }
+}

@@ -42,6 +42,8 @@ pub(crate) struct ClassCalibration {
     pub(crate) curve: Vec<CalibrationPoint>,
     /// Whether the scores of the reference are from 0 to 1.
     are_chances: bool,
+    /// Whether all labeled rows are of the class, or none is.
+    is_of_one_kind: bool,
     /// What the scores are mapped by; none where they stay as they are.
     function: Option<Isotonic>,
 }
@@ -55,6 +57,11 @@ impl ClassCalibration {
 
     pub(crate) fn is_calibrated(&self) -> bool {
         self.function.is_some()
+    }
+
+    /// Returns whether nothing could show if calibration helps.
+    pub(crate) fn is_untried(&self) -> bool {
+        self.is_of_one_kind && !self.is_calibrated()
     }
 }
 
@@ -191,7 +198,8 @@ fn calibrate(config: &Config, class: String, rows: &Class, weights: &[f64]) -> R
     let scored = rows.scores.iter().zip(&rows.is_true).zip(weights);
     scored.for_each(|((score, is_true), weight)| bins.push(*is_true, *score, *weight));
     let curve = if are_chances { bins.curve().into_iter().flatten().collect() } else { Vec::new() };
-    Ok(ClassCalibration { class, error: bins.ece().ok(), curve, are_chances, function })
+    let is_of_one_kind = rows.is_true.windows(2).all(|it| it[0] == it[1]);
+    Ok(ClassCalibration { class, error: bins.ece().ok(), curve, are_chances, is_of_one_kind, function })
 }
 
 impl Class {

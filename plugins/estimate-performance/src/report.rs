@@ -7,7 +7,7 @@ use modelwatch_sdk::{
 };
 
 use crate::{
-    config::Config,
+    config::{Calibration, Config},
     confusion::MAX_CLASSES,
     encoding::MIN_NAMED,
     evaluation::{Evaluation, Part},
@@ -83,6 +83,10 @@ fn gaps(config: &Config, reference: &Rows, current: &Rows, evaluation: &Evaluati
             let why = "there are none, and each row counts once";
             res.push(Gap::new(format!("row weights of the {role} rows"), why));
         }
+    }
+    for it in evaluation.calibrations.iter().filter(|it| it.is_untried() && config.calibration != Calibration::Never) {
+        let why = "the labeled reference rows are all of it or all of others, so that its scores are taken for chances as they are; give reference rows of both";
+        res.push(Gap::new(format!("calibration of class `{}`", it.class), why));
     }
     let n_classes = evaluation.calibrations.len();
     if n_classes > MAX_CLASSES {

@@ -569,6 +569,26 @@ fn scores_that_are_no_chances_are_calibrated() {
 }
 
 #[test]
+fn a_class_that_cannot_be_calibrated_on_is_told() {
+    let positive = |it: RecordBatch| {
+        let n = it.num_rows();
+        let labels: ArrayRef = numbers((0..n).map(|_| 1.0));
+        batch(vec![("score", Use::Feature, Arc::clone(it.column(0))), ("label", Use::Label, labels)])
+    };
+    let (reference, current) = (scored(1, 5000, 0.0, Labels::AsScored), scored(2, 5000, 0.0, Labels::AsScored));
+    let told = |config: &Value, reference: RecordBatch| {
+        let report = run(config, &reference, &current);
+        report.gaps.into_iter().find(|it| it.what == "calibration of class `1`").map(|it| it.why)
+    };
+    let why = told(&binary(), positive(reference.clone())).unwrap();
+    assert!(why.contains("all of it or all of others") && why.ends_with("give reference rows of both"), "{why}");
+    assert_eq!(told(&binary(), reference.clone()), None);
+    let mut config = binary();
+    config["calibration"] = json!("never");
+    assert_eq!(told(&config, positive(reference)), None);
+}
+
+#[test]
 fn chunks_by_time_and_small_ones() {
     let mut config = binary();
     config["chunk"] = json!({ "period": "month" });

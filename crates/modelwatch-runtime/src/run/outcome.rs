@@ -1,5 +1,6 @@
 //! From what the probes say to the record: decide, act, keep.
 
+mod label;
 mod row_weights;
 
 use std::collections::BTreeMap;
@@ -271,6 +272,9 @@ impl Judgement {
                     run.gap(&settings.id, it.what, it.why);
                 }
                 self.seconds.insert(settings.id.clone(), slot.seconds);
+                if let Some(it) = label::left_out(run.pipeline.data.as_ref(), settings.kind, &slot.needs) {
+                    run.gap(&settings.id, it.what, it.why);
+                }
                 if let Some(it) = unheeded_weight(run.pipeline.data.as_ref(), settings.kind, &slot.needs) {
                     run.gap(&settings.id, it.what, it.why);
                 }

@@ -111,14 +111,24 @@ impl<'a> Rows<'a> {
     }
 
     fn of(layout: &'a Layout, rows: Vec<(u64, &'a [u64], u64)>) -> Self {
-        let labels = rows.iter().map(|it| it.1[0]).collect();
-        let weights = rows.iter().map(|it| layout.weight(it.1)).collect();
         let ranks = (0..layout.models.len()).map(|it| ranks(layout, &rows, it)).collect();
         let together = (0..layout.models.len()).map(|it| together(layout, &rows, it)).collect();
         let detections = (0..layout.models.len()).map(|it| detections(layout, &rows, it)).collect();
+        Self { ranks, together, detections, ..Self::unranked(layout, rows) }
+    }
+
+    /// Returns those of which the words are as asked for, for metrics that are not of ranks.
+    pub(crate) fn only_unranked(&self, is_in: impl Fn(&[u64]) -> bool) -> Self {
+        Self::unranked(self.layout, self.rows.iter().copied().filter(|it| is_in(it.1)).collect())
+    }
+
+    fn unranked(layout: &'a Layout, rows: Vec<(u64, &'a [u64], u64)>) -> Self {
+        let labels = rows.iter().map(|it| it.1[0]).collect();
+        let weights = rows.iter().map(|it| layout.weight(it.1)).collect();
         let is_scored = |it: usize| layout.models[it].is_scored && layout.sums.is_none();
         let of_model = |it: usize| Means::new(layout, rows.iter().map(|it| it.1), it).filter(|_| is_scored(it));
         let means = (0..layout.models.len()).map(of_model).collect();
+        let (ranks, together, detections) = (Vec::new(), Vec::new(), Vec::new());
         Self { layout, rows, labels, weights, ranks, together, detections, means }
     }
 
@@ -581,6 +591,11 @@ impl Replicates {
         let all = &self.values[nth];
         let res: Vec<f64> = all.iter().map(|it| of(it.values)).filter(|it| it.is_finite()).collect();
         (res.len() as f64 >= least * all.len() as f64).then_some(res)
+    }
+
+    /// Returns which of the metrics it is.
+    pub(crate) fn position(&self, measure: Measure) -> Option<usize> {
+        self.measures.iter().position(|&it| it == measure)
     }
 
     /// Returns whether the `nth` metric differs between the models in rows enough for an interval of a comparison.

@@ -47,7 +47,8 @@ pub struct Config {
     /// model gives a row a class.
     #[serde(default = "default_threshold")]
     pub threshold: f64,
-    /// The metrics to report. Without it: all of the task.
+    /// The metrics to report. Without it: all of the task. Slices have those of them that are sums over rows, and `roc_auc`; those of ranks, such
+    /// as `medae`, `average_precision`, `ks_statistic` and `lift`, are of all rows alone.
     #[serde(default)]
     pub metrics: Option<Vec<String>>,
     /// The weight of recall against precision in the metric `fbeta`, which is reported where this is given: 2

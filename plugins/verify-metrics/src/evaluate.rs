@@ -79,6 +79,8 @@ pub(crate) struct Slice {
     pub(crate) unfit: Option<String>,
     /// Whether it is of all values of a column or cross that have no slice of their own.
     is_rest: bool,
+    /// Of the metrics [whose intervals are of them](Measure::is_replicated_in_slices).
+    replicates: Option<Replicates>,
     /// As that of the [evaluation](Evaluation).
     of_sample: Vec<OfSample>,
 }
@@ -91,6 +93,28 @@ impl Slice {
 
     fn of_sample(&self, measure: Measure) -> Option<&OfSample> {
         self.of_sample.iter().find(|it| it.measure == measure)
+    }
+
+    /// Returns the interval of a metric.
+    fn interval(&self, measure: Measure, model: usize, level: f64) -> Option<Interval> {
+        let replicated = || {
+            let (nth, replicates) = self.replicated(measure)?;
+            let value = measure.value(&self.tally, model);
+            let found = replicates.of_model(nth, model, value, level).filter(intervals::has_width);
+            found.filter(|it| it.low <= value && value <= it.high)
+        };
+        let found = intervals::of_slice(measure, &self.tally, model, level).or_else(replicated)?;
+        self.covering(measure, model, found)
+    }
+
+    fn replicated_difference(&self, measure: Measure, values: [f64; 2], level: f64) -> Option<Interval> {
+        let (nth, replicates) = self.replicated(measure)?;
+        replicates.difference(nth, values[0] - values[1], level).filter(intervals::has_width)
+    }
+
+    fn replicated(&self, measure: Measure) -> Option<(usize, &Replicates)> {
+        let replicates = self.replicates.as_ref()?;
+        Some((replicates.position(measure)?, replicates))
     }
 
     /// Returns the interval of a metric, with what is not kept of its rows, where it is of a sample; none where that is not known.
@@ -157,6 +181,7 @@ pub(crate) fn evaluate(
     evaluation.share = Share::of(state);
     (evaluation.random, evaluation.texts) = (random, state.head.texts);
     evaluation.bound_samples();
+    evaluation.resample_slices()?;
     gaps::find(&evaluation, state, &mut report);
     gaps::missing_slices(settings, Some(layout), &evaluation.slices, &mut report);
     evaluation.overall(&mut report);
@@ -209,14 +234,30 @@ impl<'a> Evaluation<'a> {
             slices.extend(totals.slices.remove(&key).map(|tally| {
                 let unfit = without_values.get(&key).map(|column| gaps::without_values(column));
                 let unfit = unfit.or_else(|| gaps::too_small(&tally, settings));
-                Slice { key, name: name.to_owned(), tally, unfit, is_rest: false, of_sample: Vec::new() }
+                Slice {
+                    key,
+                    name: name.to_owned(),
+                    tally,
+                    unfit,
+                    is_rest: false,
+                    replicates: None,
+                    of_sample: Vec::new(),
+                }
             }));
         }
         for (nth, column) in layout.slice_columns.iter().enumerate() {
             let key = slices::rest(nth);
             slices.extend(totals.slices.remove(&key).map(|tally| {
                 let unfit = Some(gaps::crowded(&tally, column));
-                Slice { key, name: slices::name_of_rest(column), tally, unfit, is_rest: true, of_sample: Vec::new() }
+                Slice {
+                    key,
+                    name: slices::name_of_rest(column),
+                    tally,
+                    unfit,
+                    is_rest: true,
+                    replicates: None,
+                    of_sample: Vec::new(),
+                }
             }));
         }
         let is_complete = state.head.totals.is_none();
@@ -260,11 +301,35 @@ impl<'a> Evaluation<'a> {
         let of_all: Vec<Measure> = self.measures.iter().copied().filter(is_of_sample).collect();
         self.of_sample = sampling::bounds(&self.rows, &of_all, self.tally(), share);
         if is_of_queries {
-            let measures = measure::per_slice(self.layout);
+            let measures = measure::per_slice(self.layout, self.settings);
             let of = |it: &Slice| sampling::bounds(&self.rows_of(it), &measures, &it.tally, share);
             let found: Vec<Vec<OfSample>> = self.slices.iter().map(of).collect();
             self.slices.iter_mut().zip(found).for_each(|(slice, found)| slice.of_sample = found);
         }
+    }
+
+    /// Resamples the rows of each slice, for the intervals of what has no closed form.
+    ///
+    /// # Errors
+    /// When the host asks for an end.
+    fn resample_slices(&mut self) -> Result<()> {
+        let is_wanted = |it: &Measure| it.is_replicated_in_slices() && self.wants(it.name()) && self.has(*it, 0);
+        let all = measure::per_slice(self.layout, self.settings);
+        let measures: Vec<Measure> = all.into_iter().filter(is_wanted).collect();
+        if measures.is_empty() || self.layout.classes.len() > MAX_PAIRED_CLASSES {
+            return Ok(());
+        }
+        let mut settings = self.settings.clone();
+        settings.intervals.method = Method::Bootstrap;
+        let of = |slice: &Slice| {
+            let is_usable = slice.tally.models.iter().all(|it| it.unusable == 0);
+            let is_in = |words: &[u64]| slices::has(slice.key, self.layout.slices(words), |key| self.is_kept(key));
+            let rows = is_usable.then(|| self.rows.only_unranked(is_in));
+            rows.map(|it| it.replicates(&measures, slice.tally.all.n, &settings, self.host)).transpose()
+        };
+        let found: Vec<Option<Replicates>> = self.slices.iter().map(of).collect::<Result<_>>()?;
+        self.slices.iter_mut().zip(found).for_each(|(slice, found)| slice.replicates = found);
+        Ok(())
     }
 
     /// Returns the kept rows of a slice.
@@ -589,14 +654,15 @@ impl<'a> Evaluation<'a> {
             if let Some(why) = unfit {
                 report.gaps.push(Gap::new(format!("findings and requirements of the slice `{name}`"), why));
             }
-            for measure in measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name())) {
+            for measure in
+                measure::per_slice(self.layout, self.settings).into_iter().filter(|&it| self.wants(it.name()))
+            {
                 let mut labels = measure.labels(self.layout);
                 labels.insert("slice".to_owned(), name.clone());
                 let level = self.host.confidence(measure.name());
                 let of_model = |it: usize| Estimate {
                     value: measure.value(tally, it),
-                    interval: intervals::of_slice(measure, tally, it, level)
-                        .and_then(|found| slice.covering(measure, it, found)),
+                    interval: slice.interval(measure, it, level),
                     bounds: slice.bounds(measure, it).map(Bounds::interval),
                     degrees_of_freedom: intervals::degrees_of_freedom(measure, tally, it),
                 };
@@ -608,7 +674,9 @@ impl<'a> Evaluation<'a> {
                     let of_sample = slice.of_sample(measure);
                     let certain = self.of_one_model(tally, values[0] - values[1], level);
                     let estimated = || {
-                        let found = intervals::slice_difference(measure, self.layout, tally, values, of, level)?;
+                        let replicated = || slice.replicated_difference(measure, values, level);
+                        let found = replicated()
+                            .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level))?;
                         of_sample.map_or(Some(found), |it| it.difference.cover(found, of_differences(measure)))
                     };
                     let interval = certain.or_else(estimated);
@@ -631,8 +699,9 @@ impl<'a> Evaluation<'a> {
         let tried: Vec<_> = self.slices.iter().filter(|it| it.unfit.is_none()).collect();
         // Any of those that were not looked at one by one may be worse.
         let unfit = self.slices.iter().find(|it| it.is_rest).and_then(|it| it.unfit.clone());
-        for measure in
-            measure::per_slice(self.layout).into_iter().filter(|&it| self.wants(it.name()) && self.has(it, 0))
+        for measure in measure::per_slice(self.layout, self.settings)
+            .into_iter()
+            .filter(|&it| self.wants(it.name()) && self.has(it, 0))
         {
             let Some(is_loss) = measure.is_loss() else { continue };
             // A metric that is undefined is worse than any number.
@@ -646,8 +715,7 @@ impl<'a> Evaluation<'a> {
             let Slice { name, tally, .. } = slice;
             let level = self.host.confidence(measure.name());
             let joint = 1.0 - (1.0 - level) / tried.len() as f64;
-            let interval = intervals::of_slice(measure, tally, 0, joint);
-            let interval = interval.and_then(|it| slice.covering(measure, 0, it)).map(|it| Interval { level, ..it });
+            let interval = slice.interval(measure, 0, joint).map(|it| Interval { level, ..it });
             let value = measure.value(tally, 0);
             let mut labels = measure.labels(self.layout);
             labels.insert("worst_slice".to_owned(), name.clone());

@@ -73,10 +73,23 @@ pub(crate) fn of_slice(measure: Measure, tally: &Tally, model: usize, level: f64
         Measure::Precision(Of::Present) => {
             average(measure, tally, model, level, 1.0, |it| Measure::Precision(Of::Class(it)))
         }
-        Measure::Recall(Of::Present) => average(measure, tally, model, level, 1.0, |it| Measure::Recall(Of::Class(it))),
-        // A row that is wrong counts in the F1 of two classes, which at most doubles the variance of their mean.
+        Measure::Recall(Of::Present) | Measure::BalancedAccuracy => {
+            average(measure, tally, model, level, 1.0, |it| Measure::Recall(Of::Class(it)))
+        }
+        Measure::Fnr(Of::Present) => average(measure, tally, model, level, 1.0, |it| Measure::Fnr(Of::Class(it))),
+        Measure::Npv(Of::Present) => average(measure, tally, model, level, 1.0, |it| Measure::Npv(Of::Class(it))),
+        Measure::Fpr(Of::Present) => average(measure, tally, model, level, 1.0, |it| Measure::Fpr(Of::Class(it))),
+        Measure::Specificity(Of::Present) => {
+            average(measure, tally, model, level, 1.0, |it| Measure::Specificity(Of::Class(it)))
+        }
+        // A row that is wrong counts in the F of two classes, which at most doubles the variance of their mean.
         Measure::F1(Of::Present) => average(measure, tally, model, level, 2.0, |it| Measure::F1(Of::Class(it))),
-        Measure::Rmse => found().map(|it| Interval { low: it.low.sqrt(), high: it.high.sqrt(), level }),
+        Measure::FBeta(Of::Present, beta) => {
+            average(measure, tally, model, level, 2.0, |it| Measure::FBeta(Of::Class(it), beta))
+        }
+        Measure::Rmse | Measure::Rmsle => {
+            found().map(|it| Interval { low: it.low.sqrt(), high: it.high.sqrt(), level })
+        }
         Measure::Bias => mean(averaged(measure, tally, model)?, level),
         _ => found(),
     }
@@ -93,6 +106,10 @@ fn averaged(measure: Measure, tally: &Tally, model: usize) -> Option<&Spread> {
     Some(match measure {
         Measure::LogLoss => &of.classes.log_loss,
         Measure::Brier => &of.classes.brier,
+        Measure::Hinge => &of.classes.hinge,
+        Measure::Mape => &of.numbers.percentage,
+        Measure::Smape => &of.numbers.symmetric_percentage,
+        Measure::Msle | Measure::Rmsle => &of.numbers.squared_logarithm,
         Measure::Mae => &of.numbers.absolute,
         Measure::Mse | Measure::Rmse => &of.numbers.squared,
         Measure::Bias => &of.numbers.error,

@@ -53,7 +53,7 @@ pub(crate) fn known(settings: &Settings) -> Vec<KnownMetric> {
         }
     };
     measure::overall(&layout, settings).into_iter().for_each(|it| add(it, None));
-    for it in measure::per_slice(&layout) {
+    for it in measure::per_slice(&layout, settings) {
         add(it, Some("slice"));
         if it.is_loss().is_some() {
             add(it, Some("worst_slice"));

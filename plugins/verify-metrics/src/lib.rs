@@ -4,8 +4,10 @@
 //! # What it reports
 //! - Metrics of the candidate over all rows; per class for multiclass models (label `class`), and
 //!   averaged over classes (label `average`: `macro`, `micro`, `weighted`); per slice (label `slice`, as
-//!   `writer=b`). In a slice of a multiclass model, precision, recall, F1 and the area under the ROC curve are plain means over the
-//!   classes that have labels there, and carry no other label; up to 20 classes also have their own areas there.
+//!   `writer=b`). A slice has the metrics that are functions of sums over its rows, and the area under the ROC curve; it has no other one of
+//!   ranks: `medae` and quantiles of errors, `average_precision`, `pr_auc`, `gini`, `ks_statistic`, `lift`, and what is of one threshold. In a slice
+//!   of a multiclass model, metrics of one class against the rest are plain means over the
+//!   classes that have labels there, and carry no label of a class or an average; up to 20 classes also have their own areas there.
 //! - With a baseline: the same of the baseline, the paired difference, and for metrics over all rows
 //!   the ratio; the number of rows that went from right to wrong and back, and McNemar's p-value.
 //! - The rows whose value of a column or cross is beyond the 100 that have slices as one slice, `column=(others)`, on which nothing may rest:
@@ -32,7 +34,8 @@
 //!
 //! Between models whose predictions are the same for every row each difference is 0, and its interval too.
 //! Where all replicates agree otherwise, as of a perfect model, a metric without a closed form has no interval,
-//! so that a requirement with a confidence is inconclusive rather than met. Slices of tasks of sums
+//! so that a requirement with a confidence is inconclusive rather than met. In slices `mcc`, `cohen_kappa` and `ece` have those of replicates of the
+//! slice's rows, for up to 100 classes, whichever method is chosen; `r2`, `explained_variance` and `pinball_loss` have none there. Slices of tasks of sums
 //! have intervals for shares of rows, and for areas under the ROC curve (`macro` and `micro`), only. Over all rows areas of labels, `macro` and
 //! `micro` have DeLong's; the `weighted` area and average precisions have intervals for up to 20 labels.
 //!

@@ -216,17 +216,27 @@ pub(crate) fn overall(layout: &Layout, settings: &Settings) -> Vec<Measure> {
         res.extend(one_against_the_rest(layout).map(of_rest));
     }
     res.extend([Mcc, CohenKappa]);
+    res.extend(of_scores(layout));
     if layout.models.iter().any(|it| it.is_scored) {
-        res.extend([LogLoss, Brier]);
-        if layout.positive.is_none() {
-            let n_classes = layout.classes.len() as u64;
-            res.extend((0..layout.top_k.len()).filter(|&it| layout.top_k[it] < n_classes).map(TopK));
-        }
-        res.push(Ece);
-        if layout.has_margin {
-            res.push(Hinge);
-        }
         res.extend(of_ranks(layout, settings));
+    }
+    res
+}
+
+/// Returns the metrics of scores that are sums over rows.
+fn of_scores(layout: &Layout) -> Vec<Measure> {
+    use Measure::*;
+    if !layout.models.iter().any(|it| it.is_scored) {
+        return Vec::new();
+    }
+    let mut res = vec![LogLoss, Brier];
+    if layout.positive.is_none() {
+        let n_classes = layout.classes.len() as u64;
+        res.extend((0..layout.top_k.len()).filter(|&it| layout.top_k[it] < n_classes).map(TopK));
+    }
+    res.push(Ece);
+    if layout.has_margin {
+        res.push(Hinge);
     }
     res
 }
@@ -276,8 +286,8 @@ pub(crate) fn primary(layout: &Layout) -> Measure {
     }
 }
 
-/// Returns the metrics of a slice.
-pub(crate) fn per_slice(layout: &Layout) -> Vec<Measure> {
+/// Returns the metrics of a slice: those that are functions of sums over its rows.
+pub(crate) fn per_slice(layout: &Layout, settings: &Settings) -> Vec<Measure> {
     use Measure::*;
     if let Some(sums) = &layout.sums {
         if sums.kind == Kind::Detection {
@@ -288,16 +298,13 @@ pub(crate) fn per_slice(layout: &Layout) -> Vec<Measure> {
         return metrics.map(|it| Summed(sums.kind, it)).filter(|it| !it.is_ranked()).collect();
     }
     if layout.is_regression() {
-        return vec![Mae, Mse, Rmse, R2, Bias];
+        return overall(layout, settings).into_iter().filter(|it| !it.is_ranked()).collect();
     }
     let of = layout.positive.map_or(Of::Present, Of::Positive);
-    let mut res = vec![Accuracy, Precision(of), Recall(of), F1(of)];
-    if let Some(positive) = layout.positive {
-        res.extend([Fpr, Fnr].map(|it| it(Of::Positive(positive))));
-    }
-    if layout.models.iter().any(|it| it.is_scored) {
-        res.extend([LogLoss, Brier]);
-    }
+    let mut res = vec![Accuracy, BalancedAccuracy];
+    res.extend(families(settings).iter().map(|it| it(of)));
+    res.extend([Specificity(of), Npv(of), Fpr(of), Fnr(of), Mcc, CohenKappa]);
+    res.extend(of_scores(layout));
     res
 }
 
@@ -497,6 +504,11 @@ impl Measure {
     /// Returns whether a jackknife has no interval of it.
     pub(crate) fn needs_bootstrap(self) -> bool {
         self.jumps() || self.is_biased()
+    }
+
+    /// Returns whether its intervals in a slice are of replicates of the rows of the slice: there is no closed form, and replicates cost little.
+    pub(crate) fn is_replicated_in_slices(self) -> bool {
+        matches!(self, Self::Mcc | Self::CohenKappa | Self::Ece)
     }
 
     /// Returns whether it is a greatest or mean distance, which is above that of the population by about as much as it varies, and in replicates

@@ -74,7 +74,7 @@ fn a_requirement_on_labels_that_a_metric_never_has_together_is_found_before_the_
                     'thread_difference[threads=*]' = '<= 1', 'order_difference[order=*]' = '<= 1' }\n";
     let metrics = "require = { 'accuracy[slice=a]' = '>= accuracy[slce=b]', accuracy = '>= 0.9 * accuracy[slice=a]', \
                    'recall[class=1,average=macro]' = '>= 0', recall = '>= 0', 'recall[class=*]' = '>= 0', \
-                   'recall[average=macro,slice=a]' = '>= 0', 'recall[slice=a]' = '>= 0', 'mcc[slice=a]' = '>= 0', \
+                   'recall[average=macro,slice=a]' = '>= 0', 'recall[slice=a]' = '>= 0', 'mcc[slice=a]' = '>= 0', 'ks_statistic[slice=a]' = '>= 0', \
                    'roc_auc[average=macro,worst_slice=a]' = '>= 0', 'roc_auc[average=macro,multi_class=ovo]' = '>= 0' }\n";
     let drift = "[[analyze]]\nuses = 'drift'\nrequire = { psi = '<= 1', 'psi[column=*]' = '<= 1', \
                  'psi[column=x,output=y]' = '<= 1', 'missing_share[column=x]' = '<= 1', \
@@ -94,7 +94,7 @@ fn a_requirement_on_labels_that_a_metric_never_has_together_is_found_before_the_
         "no metric `recall[average=*, class=*]`",
         "no metric `recall`",
         "no metric `recall[average=*, slice=*]`",
-        "`mcc` without a label `slice`",
+        "`ks_statistic` without a label `slice`",
         "`roc_auc` without a label `worst_slice`",
         "no metric `batch_difference`",
         "no metric `psi`",

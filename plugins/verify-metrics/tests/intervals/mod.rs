@@ -101,6 +101,10 @@ const WITHOUT: &[(&str, &str, usize)] = &[
     // Slices have closed forms alone.
     ("regression", "r2[slice", usize::MAX),
     ("regression", "r2[worst_slice", usize::MAX),
+    ("regression", "explained_variance[slice", usize::MAX),
+    ("regression", "explained_variance[worst_slice", usize::MAX),
+    ("regression", "pinball_loss[quantile=0.9, slice", usize::MAX),
+    ("regression", "pinball_loss[quantile=0.9, worst_slice", usize::MAX),
 ];
 
 /// Tasks whose slices have intervals of shares and areas alone, which are the only ones with a closed form.

@@ -1,26 +1,30 @@
 //! From sums and kept rows to the report.
 
+mod comparison;
+mod per_slice;
+
 use modelwatch_sdk::{
     Host, Report, Result,
-    report::{Better, Gap, Interval, Labels, Metric, MetricRole},
+    report::{Gap, Interval, Labels, Metric, MetricRole},
 };
-use modelwatch_stats::intervals::{McNemar, mcnemar};
 
+pub(crate) use self::{
+    comparison::{mcnemar_p, of_differences},
+    per_slice::Slice,
+};
 use crate::{
     areas::AreaVariances,
     bootstrap::{Replicates, Rows, of_classes, of_groups},
-    bounds::{self, Bounds, OfRanks},
+    bounds::{Bounds, OfRanks},
     config::{Method, Settings},
     curves::{self, Groups},
     figures, findings, gaps, intervals,
     magnitudes::RELATIVE_ERROR,
-    mass::Mass,
     measure::{self, Areas, MAX_CURVES, Measure, Of},
     residuals,
     row::Layout,
     sample::Sample,
     sampling::{self, OfSample, Share},
-    slice_areas, slices,
     state::State,
     summed::Kind,
     tally::Tally,
@@ -32,8 +36,6 @@ use crate::{
     training, trivial,
 };
 
-/// The most discordant pairs for which McNemar's test is exact.
-const EXACT_PAIRS: u64 = 1000;
 /// The most classes for which differences per class are bootstrapped.
 const MAX_PAIRED_CLASSES: usize = 100;
 
@@ -66,61 +68,6 @@ pub(crate) struct Evaluation<'a> {
     replicates: Replicates,
     /// How many groups of rows replicates are drawn of, where it is not the rows.
     pub(crate) n_groups: Option<usize>,
-}
-
-/// A slice that is in the data.
-pub(crate) struct Slice {
-    /// By which rows name it.
-    pub(crate) key: u64,
-    pub(crate) name: String,
-    /// The sums over its rows.
-    pub(crate) tally: Tally,
-    /// Why nothing may rest on its metrics.
-    pub(crate) unfit: Option<String>,
-    /// Whether it is of all values of a column or cross that have no slice of their own.
-    is_rest: bool,
-    /// Of the metrics [whose intervals are of them](Measure::is_replicated_in_slices).
-    replicates: Option<Replicates>,
-    /// As that of the [evaluation](Evaluation).
-    of_sample: Vec<OfSample>,
-}
-
-impl Slice {
-    /// Returns the bounds of a metric of its [tally](Self::tally); none where it is exact.
-    fn bounds(&self, measure: Measure, model: usize) -> Option<Bounds> {
-        self.of_sample(measure)?.models[model].bounds
-    }
-
-    fn of_sample(&self, measure: Measure) -> Option<&OfSample> {
-        self.of_sample.iter().find(|it| it.measure == measure)
-    }
-
-    /// Returns the interval of a metric.
-    fn interval(&self, measure: Measure, model: usize, level: f64) -> Option<Interval> {
-        let replicated = || {
-            let (nth, replicates) = self.replicated(measure)?;
-            let value = measure.value(&self.tally, model);
-            let found = replicates.of_model(nth, model, value, level).filter(intervals::has_width);
-            found.filter(|it| it.low <= value && value <= it.high)
-        };
-        let found = intervals::of_slice(measure, &self.tally, model, level).or_else(replicated)?;
-        self.covering(measure, model, found)
-    }
-
-    fn replicated_difference(&self, measure: Measure, values: [f64; 2], level: f64) -> Option<Interval> {
-        let (nth, replicates) = self.replicated(measure)?;
-        replicates.difference(nth, values[0] - values[1], level).filter(intervals::has_width)
-    }
-
-    fn replicated(&self, measure: Measure) -> Option<(usize, &Replicates)> {
-        let replicates = self.replicates.as_ref()?;
-        Some((replicates.position(measure)?, replicates))
-    }
-
-    /// Returns the interval of a metric, with what is not kept of its rows, where it is of a sample; none where that is not known.
-    fn covering(&self, measure: Measure, model: usize, it: Interval) -> Option<Interval> {
-        self.of_sample(measure).map_or(Some(it), |of| of.models[model].cover(it, measure.range()))
-    }
 }
 
 /// A value and how sure it is.
@@ -228,38 +175,7 @@ impl<'a> Evaluation<'a> {
             Some(it) => Rows::new(layout, it).replicates(&replicated, n, settings, host)?.moved(),
             None => rows.replicates(&replicated, n, settings, host)?,
         };
-        let mut slices: Vec<Slice> = Vec::new();
-        let without_values = state.head.slices.without_values();
-        for (key, name) in state.head.slices.iter() {
-            slices.extend(totals.slices.remove(&key).map(|tally| {
-                let unfit = without_values.get(&key).map(|column| gaps::without_values(column));
-                let unfit = unfit.or_else(|| gaps::too_small(&tally, settings));
-                Slice {
-                    key,
-                    name: name.to_owned(),
-                    tally,
-                    unfit,
-                    is_rest: false,
-                    replicates: None,
-                    of_sample: Vec::new(),
-                }
-            }));
-        }
-        for (nth, column) in layout.slice_columns.iter().enumerate() {
-            let key = slices::rest(nth);
-            slices.extend(totals.slices.remove(&key).map(|tally| {
-                let unfit = Some(gaps::crowded(&tally, column));
-                Slice {
-                    key,
-                    name: slices::name_of_rest(column),
-                    tally,
-                    unfit,
-                    is_rest: true,
-                    replicates: None,
-                    of_sample: Vec::new(),
-                }
-            }));
-        }
+        let slices = per_slice::find(state, layout, &mut totals, settings);
         let is_complete = state.head.totals.is_none();
         // Both are read for it, which is needless where they answered differently.
         let is_of_equals = totals.tally.is_of_equals() || slices.iter().any(|it| it.tally.is_of_equals());
@@ -308,35 +224,6 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Resamples the rows of each slice, for the intervals of what has no closed form.
-    ///
-    /// # Errors
-    /// When the host asks for an end.
-    fn resample_slices(&mut self) -> Result<()> {
-        let is_wanted = |it: &Measure| it.is_replicated_in_slices() && self.wants(it.name()) && self.has(*it, 0);
-        let all = measure::per_slice(self.layout, self.settings);
-        let measures: Vec<Measure> = all.into_iter().filter(is_wanted).collect();
-        if measures.is_empty() || self.layout.classes.len() > MAX_PAIRED_CLASSES {
-            return Ok(());
-        }
-        let mut settings = self.settings.clone();
-        settings.intervals.method = Method::Bootstrap;
-        let of = |slice: &Slice| {
-            let is_usable = slice.tally.models.iter().all(|it| it.unusable == 0);
-            let is_in = |words: &[u64]| slices::has(slice.key, self.layout.slices(words), |key| self.is_kept(key));
-            let rows = is_usable.then(|| self.rows.only_unranked(is_in));
-            rows.map(|it| it.replicates(&measures, slice.tally.all.n, &settings, self.host)).transpose()
-        };
-        let found: Vec<Option<Replicates>> = self.slices.iter().map(of).collect::<Result<_>>()?;
-        self.slices.iter_mut().zip(found).for_each(|(slice, found)| slice.replicates = found);
-        Ok(())
-    }
-
-    /// Returns the kept rows of a slice.
-    pub(crate) fn rows_of(&self, slice: &Slice) -> Rows<'a> {
-        self.rows.only(|words| slices::has(slice.key, self.layout.slices(words), |key| self.is_kept(key)))
-    }
-
     /// Returns what a metric over all rows has of the kept rows alone; none where it is of all.
     pub(crate) fn of_sample(&self, measure: Measure) -> Option<&OfSample> {
         self.of_sample.iter().find(|it| it.measure == measure)
@@ -379,29 +266,6 @@ impl<'a> Evaluation<'a> {
             return it.models.get(model)?.bounds;
         }
         self.ranked.iter().find(|it| it.measure == measure)?.bounds.get(model).copied().flatten()
-    }
-
-    /// Returns the bounds of the difference over all rows, as [`Self::bounds`].
-    fn difference_bounds(&self, measure: Measure) -> Option<Bounds> {
-        let values = [0, 1].map(|it| self.value(measure, it));
-        let bounds = [0, 1].map(|it| self.bounds(measure, it));
-        match self.of_one_model(self.tally(), values[0] - values[1], 1.0) {
-            // The scores are the same, whatever they are within the bins.
-            Some(it) => bounds[0].and_then(|_| Bounds::around(&[it.low])),
-            None => match self.of_sample(measure) {
-                Some(it) => it.difference.bounds,
-                None => Bounds::of_difference(bounds, values),
-            },
-        }
-    }
-
-    /// Returns the bounds of the ratio over all rows, as [`Self::bounds`].
-    fn ratio_bounds(&self, measure: Measure, ratio: f64) -> Option<Bounds> {
-        let bounds = [0, 1].map(|it| self.bounds(measure, it));
-        match self.of_one_model(self.tally(), ratio, 1.0) {
-            Some(it) => bounds[0].and_then(|_| Bounds::around(&[it.low])),
-            None => Bounds::of_ratio(bounds, [0, 1].map(|it| self.value(measure, it))),
-        }
     }
 
     fn ranked_values(&self) -> Vec<OfRanks> {
@@ -476,88 +340,6 @@ impl<'a> Evaluation<'a> {
         self.layout.has_weights || self.settings.intervals.method == Method::Jackknife
     }
 
-    /// Returns the interval of a comparison of a model with itself: as it is 0 or 1 for these rows, so it is for any. None between two
-    /// models: that they answer alike so far does not show that they always do.
-    pub(crate) fn of_one_model(&self, tally: &Tally, value: f64, level: f64) -> Option<Interval> {
-        let is_certain = self.is_one_model && tally.is_of_equals() && value.is_finite();
-        is_certain.then_some(Interval { low: value, high: value, level })
-    }
-
-    /// Returns the paired interval of a difference over all rows; none where it has no width, save of a model with itself.
-    pub(crate) fn difference_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
-        self.paired_interval(measure, level, intervals::has_width)
-    }
-
-    /// Returns the interval of a ratio of which the replicates say nothing, as where the models differ in few rows: `1 + d / b` for the
-    /// difference `d` and the baseline's value `b` in theirs, which both hold together with the confidence that is asked for (Bonferroni).
-    fn ratio_of_few(&self, measure: Measure, level: f64) -> Option<Interval> {
-        let each = 1.0 - (1.0 - level) / 2.0;
-        let difference = self.difference_interval(measure, each)?;
-        let baseline = self.interval(measure, 1, each).filter(|it| it.low > 0.0)?;
-        let low = (difference.low / baseline.low).min(difference.low / baseline.high);
-        let high = (difference.high / baseline.low).max(difference.high / baseline.high);
-        Some(Interval { low: 1.0 + low, high: 1.0 + high, level })
-    }
-
-    /// Returns as [`Self::difference_interval`], but also an interval without width: a candidate that loses as much in every
-    /// replicate is a finding, though no proof of a requirement.
-    pub(crate) fn loss_interval(&self, measure: Measure, level: f64) -> Option<Interval> {
-        self.paired_interval(measure, level, |_| true)
-    }
-
-    fn paired_interval(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
-        let found = self.interval_of_pairs(measure, level, is_kept)?;
-        let value = self.value(measure, 0) - self.value(measure, 1);
-        if let Some(it) = self.of_sample(measure) {
-            let is_certain = self.of_one_model(self.tally(), value, level).is_some();
-            return if is_certain { Some(found) } else { it.difference.cover(found, of_differences(measure)) };
-        }
-        Some(self.difference_bounds(measure).map_or(found, |it| it.widen(value, found, bounds::ANY)))
-    }
-
-    fn interval_of_pairs(&self, measure: Measure, level: f64, is_kept: fn(&Interval) -> bool) -> Option<Interval> {
-        let tally = self.tally();
-        let values = [self.value(measure, 0), self.value(measure, 1)];
-        if let Some(found) = self.of_one_model(tally, values[0] - values[1], level) {
-            return Some(found);
-        }
-        if intervals::is_of_too_few(measure, tally) {
-            return None;
-        }
-        let closed = || {
-            let found = intervals::paired(measure, self.layout, tally, level);
-            found.or_else(|| self.areas.difference(measure, values, level))
-        };
-        match self.slot(measure) {
-            Some(nth) => {
-                let replicated = || self.replicates.difference(nth, values[0] - values[1], level).filter(is_kept);
-                let of_both = |together: f64| {
-                    let [left, right] = [0, 1].map(|it| self.interval(measure, it, level));
-                    Some(intervals::of_correlated([(values[0], left?), (values[1], right?)], together))
-                };
-                // Replicates near a bound are all on one side of it, and their differences, too.
-                if measure.is_skewed_in_pairs() {
-                    return of_both(self.replicates.correlation(nth));
-                }
-                // Of few rows that differ replicates tell how the models go together, but not how far they are apart.
-                let of_few = || {
-                    if self.replicates.is_comparable(nth) || tally.pair.differing == 0 {
-                        return None;
-                    }
-                    // With weights, heavier rows than those may come to differ.
-                    of_both(if self.layout.has_weights { 0.0 } else { self.replicates.correlation(nth) })
-                };
-                let paired =
-                    if self.prefers_replicates() { replicated().or_else(closed) } else { closed().or_else(replicated) };
-                paired.or_else(of_few)
-            }
-            None => closed().or_else(|| {
-                let of = [0, 1].map(|it| intervals::closed_form(measure, tally, it, level));
-                intervals::slice_difference(measure, self.layout, tally, values, of, level)
-            }),
-        }
-    }
-
     fn slot(&self, measure: Measure) -> Option<usize> {
         // Asked first, because there can be many measures of classes, none of them replicated.
         if !is_replicated(measure, self.layout, self.settings) {
@@ -581,28 +363,8 @@ impl<'a> Evaluation<'a> {
                 degrees_of_freedom: None,
             };
             self.roles(measure, self.tally(), &labels, of_model, None, report);
-            if !self.is_paired(measure) {
-                continue;
-            }
-            let [left, right] = [0, 1].map(|it| self.value(measure, it));
-            let n = self.tally().all.n;
-            let difference = metric(measure, left - right).role(MetricRole::Difference).n(n).labels(&labels);
-            let bounds = self.difference_bounds(measure).map(Bounds::interval);
-            report.metrics.push(difference.interval(self.difference_interval(measure, level)).bounds(bounds));
-            if !measure.is_of_class() {
-                let value = if right == 0.0 { f64::NAN } else { left / right };
-                let slot = self.slot(measure).filter(|_| !intervals::is_of_too_few(measure, self.tally()));
-                let replicated = || slot.and_then(|it| self.replicates.ratio(it, value, level));
-                let within = self.ratio_bounds(measure, value);
-                let of_two = |found: Interval| match self.of_sample(measure) {
-                    Some(it) => it.ratio.cover(found, bounds::ANY),
-                    None => Some(within.map_or(found, |it| it.widen(value, found, bounds::ANY))),
-                };
-                let interval = self.of_one_model(self.tally(), value, level);
-                let interval = interval.or_else(|| replicated().filter(intervals::has_width).and_then(of_two));
-                let interval = interval.or_else(|| self.ratio_of_few(measure, level));
-                let ratio = metric(measure, value).role(MetricRole::Ratio).n(n).labels(&labels);
-                report.metrics.push(ratio.interval(interval).bounds(within.map(Bounds::interval)));
+            if self.is_paired(measure) {
+                self.compare(measure, &labels, level, report);
             }
         }
         if self.layout.is_regression() {
@@ -625,108 +387,6 @@ impl<'a> Evaluation<'a> {
                     }
                 }
             }
-        }
-    }
-
-    fn flips(&self, report: &mut Report) {
-        let (tally, pair) = (self.tally(), &self.tally().pair);
-        let is_usable = tally.models.iter().all(|it| it.unusable == 0);
-        let value = |it: f64| if is_usable { it } else { f64::NAN };
-        let counts = [
-            ("flips_right_to_wrong", pair.baseline_only.n as f64, Some(Better::Lower)),
-            ("flips_wrong_to_right", pair.candidate_only.n as f64, Some(Better::Higher)),
-            ("mcnemar_p", mcnemar_p(tally), None),
-        ];
-        // Of the candidate, although they are of both: a requirement addresses the candidate's metrics.
-        let wanted = counts.into_iter().filter(|it| self.wants(it.0));
-        report
-            .metrics
-            .extend(wanted.map(|(name, it, better)| Metric::new(name, value(it)).n(tally.all.n).better(better)));
-        for (name, part, all) in flip_rates(self.layout, tally).into_iter().filter(|it| self.wants(it.0)) {
-            let interval = intervals::share(part, all, self.host.confidence(name)).filter(|_| is_usable);
-            report.metrics.push(Metric::new(name, value(part.share_of(all))).n(all.n).interval(interval));
-        }
-    }
-
-    fn per_slice(&self, report: &mut Report) -> Result<()> {
-        for slice in &self.slices {
-            let Slice { name, tally, unfit, .. } = slice;
-            if let Some(why) = unfit {
-                report.gaps.push(Gap::new(format!("findings and requirements of the slice `{name}`"), why));
-            }
-            for measure in
-                measure::per_slice(self.layout, self.settings).into_iter().filter(|&it| self.wants(it.name()))
-            {
-                let mut labels = measure.labels(self.layout);
-                labels.insert("slice".to_owned(), name.clone());
-                let level = self.host.confidence(measure.name());
-                let of_model = |it: usize| Estimate {
-                    value: measure.value(tally, it),
-                    interval: slice.interval(measure, it, level),
-                    bounds: slice.bounds(measure, it).map(Bounds::interval),
-                    degrees_of_freedom: intervals::degrees_of_freedom(measure, tally, it),
-                };
-                self.roles(measure, tally, &labels, of_model, unfit.as_ref(), report);
-                if self.is_paired(measure) {
-                    let [left, right] = [of_model(0), of_model(1)];
-                    let values = [left.value, right.value];
-                    let of = [left.interval, right.interval];
-                    let of_sample = slice.of_sample(measure);
-                    let certain = self.of_one_model(tally, values[0] - values[1], level);
-                    let estimated = || {
-                        let replicated = || slice.replicated_difference(measure, values, level);
-                        let found = replicated()
-                            .or_else(|| intervals::slice_difference(measure, self.layout, tally, values, of, level))?;
-                        of_sample.map_or(Some(found), |it| it.difference.cover(found, of_differences(measure)))
-                    };
-                    let interval = certain.or_else(estimated);
-                    let bounds = of_sample.and_then(|it| it.difference.bounds).filter(|_| certain.is_none());
-                    let bounds = bounds.map(Bounds::interval);
-                    let metric = metric(measure, values[0] - values[1]).role(MetricRole::Difference).n(tally.all.n);
-                    let metric = metric.bounds(bounds);
-                    // The rows are the same, and so are their numbers.
-                    let metric = metric.degrees_of_freedom(left.degrees_of_freedom);
-                    report.metrics.push(metric.labels(&labels).interval(interval).unfit(unfit.clone()));
-                }
-            }
-        }
-        slice_areas::report(self, report)
-    }
-
-    /// Reports the worst slice of each metric, among those with enough rows, under the label `worst_slice`. Its
-    /// interval holds for all slices at once (Bonferroni), because the worst of many looks worse than it is.
-    fn worst_slices(&self, report: &mut Report) {
-        let tried: Vec<_> = self.slices.iter().filter(|it| it.unfit.is_none()).collect();
-        // Any of those that were not looked at one by one may be worse.
-        let unfit = self.slices.iter().find(|it| it.is_rest).and_then(|it| it.unfit.clone());
-        for measure in measure::per_slice(self.layout, self.settings)
-            .into_iter()
-            .filter(|&it| self.wants(it.name()) && self.has(it, 0))
-        {
-            let Some(is_loss) = measure.is_loss() else { continue };
-            // A metric that is undefined is worse than any number.
-            let badness = |tally: &Tally| match measure.value(tally, 0) {
-                it if it.is_nan() => f64::INFINITY,
-                it if is_loss => it,
-                it => -it,
-            };
-            let worst = tried.iter().rev().max_by(|left, right| badness(&left.tally).total_cmp(&badness(&right.tally)));
-            let Some(slice) = worst else { continue };
-            let Slice { name, tally, .. } = slice;
-            let level = self.host.confidence(measure.name());
-            let joint = 1.0 - (1.0 - level) / tried.len() as f64;
-            let interval = slice.interval(measure, 0, joint).map(|it| Interval { level, ..it });
-            let value = measure.value(tally, 0);
-            let mut labels = measure.labels(self.layout);
-            labels.insert("worst_slice".to_owned(), name.clone());
-            let is_of_sample = tried.iter().any(|it| it.bounds(measure, 0).is_some());
-            let of = |it: &Slice| it.bounds(measure, 0).unwrap_or(Bounds::exact(measure.value(&it.tally, 0)));
-            let all: Vec<Bounds> = tried.iter().filter(|_| is_of_sample).map(|it| of(it)).collect();
-            let bounds = Bounds::of_worst(&all, is_loss).map(Bounds::interval);
-            let metric = metric(measure, value).n(measure.n(tally, 0)).labels(&labels).bounds(bounds);
-            let metric = metric.degrees_of_freedom(intervals::degrees_of_freedom(measure, tally, 0));
-            let interval = interval.filter(|it| value.is_finite() && intervals::has_width(it));
-            report.metrics.push(metric.interval(interval).unfit(unfit.clone()));
         }
     }
 
@@ -754,44 +414,11 @@ impl<'a> Evaluation<'a> {
     pub(crate) fn has(&self, measure: Measure, model: usize) -> bool {
         self.layout.models.get(model).is_some_and(|it| it.is_scored || !measure.needs_scores())
     }
-
-    fn is_paired(&self, measure: Measure) -> bool {
-        self.has(measure, 0) && self.has(measure, 1)
-    }
-}
-
-/// Returns between which numbers differences of a metric are.
-pub(crate) fn of_differences(measure: Measure) -> [f64; 2] {
-    let [least, most] = measure.range();
-    [least - most, most - least]
 }
 
 /// Returns a metric of which it is known which values are better.
 pub(crate) fn metric(measure: Measure, value: f64) -> Metric {
     Metric::new(measure.name(), value).better(measure.better())
-}
-
-/// Returns McNemar's p-value of the two models' errors: 1 where they are right on the same rows. It counts rows, whatever they weigh.
-pub(crate) fn mcnemar_p(tally: &Tally) -> f64 {
-    let (left, right) = (tally.pair.baseline_only.n, tally.pair.candidate_only.n);
-    let method = if left + right <= EXACT_PAIRS { McNemar::Exact } else { McNemar::Corrected };
-    mcnemar(left, right, method).map_or(1.0, |it| it.p_value)
-}
-
-/// Returns name, numerator and denominator of the rates at which predictions flip between the models.
-fn flip_rates(layout: &Layout, tally: &Tally) -> Vec<(&'static str, Mass, Mass)> {
-    let pair = &tally.pair;
-    let mut res = vec![
-        ("symmetric_flip_rate", pair.changed, tally.all),
-        ("negative_flip_rate", pair.baseline_only, tally.all),
-        ("positive_flip_rate", pair.candidate_only, tally.all),
-    ];
-    if let Some(positive) = layout.positive {
-        let before = &tally.models[1].classes.predicted;
-        res.push(("neg_to_pos_flip_rate", pair.to_positive, before[1 - positive]));
-        res.push(("pos_to_neg_flip_rate", pair.changed - pair.to_positive, before[positive]));
-    }
-    res
 }
 
 /// Returns whether a metric is computed in the replicates. The bootstrap of a maximum is not valid.

@@ -12,7 +12,7 @@ use modelwatch_stats::{
     moments::Moments,
 };
 
-use super::Replicates;
+use super::{Replicates, replicates::ROUNDING};
 use crate::{
     measure::{Measure, Of},
     tally::{Bin, Tally},
@@ -40,7 +40,8 @@ impl Replicates {
         let values = self.defined(nth, of)?;
         let mut moments = Moments::default();
         moments.update(&values);
-        let deviation = moments.standard_deviation(1).ok()?;
+        // What never varies in these rows, as where they are all apart, says nothing of how much it could.
+        let deviation = moments.standard_deviation(1).ok().filter(|it| *it > ROUNDING)?;
         let quantile = student_t_quantile((1.0 + level) / 2.0, values.len() as f64 - 1.0).ok()?;
         Some(quantile * deviation * self.shrink(nth).unwrap_or(1.0))
     }

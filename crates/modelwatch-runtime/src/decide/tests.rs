@@ -413,7 +413,7 @@ fn what_is_known_is_held_against_bounds_and_intervals() {
 /// MLflow lets a candidate pass that is NaN or is held against NaN, and divides by a baseline of 0 that it moves to 1e-10.
 #[test]
 fn mlflows_holes_are_closed() {
-    use Status::{Fail, Inconclusive, Pass};
+    use Status::{Fail, Inconclusive, NotChecked, Pass};
     let of = |values| pair("accuracy", Some(Better::Higher), values, interval(-0.1, 0.1));
     for condition in [
         ">= baseline",

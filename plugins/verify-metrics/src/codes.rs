@@ -74,4 +74,11 @@ pub(crate) const CODES: &[FindingCode] = &[
         meaning: "Detections end before they begin: x2 is less than x1, or y2 less than y1. No object is found by them. It is an error where they are one in a hundred or more, and a warning below and of a baseline.",
         advice: "Give boxes as `x1, y1, x2, y2`. Of `x, y, width, height`, add x and y to width and height; of centers, take half of them off first.",
     },
+    FindingCode {
+        code: "MW-M011",
+        severity: Severity::Error,
+        title: "scores are no probabilities",
+        meaning: "Scores that were taken for probabilities are not between 0 and 1, or those of a row do not add up to 1. Of a binary model it is an error where metrics need the threshold, which was held against numbers of another scale: logits are cut at 0. Else, and of the baseline, it is a warning: scores that do not add up to 1 were divided by their sum, which changes `log_loss`, `brier` and `ece`.",
+        advice: "Set `scores = \"logits\"` if they are logits, or end the model with a sigmoid or softmax. Where a row can have several classes, the task is `multi-label`. Of scores on another scale ask for `metrics` of ranks alone, such as `roc_auc`.",
+    },
 ];

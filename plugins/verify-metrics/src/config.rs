@@ -150,7 +150,9 @@ pub enum Task {
 pub enum Scores {
     /// Several scores per row are probabilities where in all rows they are between 0 and 1 (± 0.001), scaled to add up to
     /// 1 but for those of a multi-label model, and logits where they are in none; where in some, it is an error, and the
-    /// option has to say which. A single score per row of a binary model is a probability; where it is not between 0 and 1, log loss, Brier score and calibration error are undefined.
+    /// option has to say which. Sums that are further from 1 than rounding puts them are a finding (MW-M011). A single score per row of a binary
+    /// model is a probability; where it is not between 0 and 1, log loss, Brier score and calibration error are undefined, and the threshold is
+    /// held against a number of another scale, which is a finding too.
     #[default]
     Auto,
     /// They are probabilities, scaled to add up to 1. Rows that are none make the probability metrics undefined.

@@ -54,6 +54,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) random: Option<Random>,
     /// The texts that were seen, of texts.
     pub(crate) texts: Option<Texts>,
+    /// Per model, in how many rows scores that were taken for probabilities do not add up to 1.
+    pub(crate) n_scaled: [u64; 2],
     /// Whether the candidate and the baseline are one model.
     is_one_model: bool,
     /// Slices in the data.
@@ -195,6 +197,7 @@ impl<'a> Evaluation<'a> {
             share: None,
             random: None,
             texts: None,
+            n_scaled: state.head.n_scaled,
             is_one_model,
             slices,
             measures,

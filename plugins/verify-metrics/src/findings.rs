@@ -12,6 +12,7 @@
 //! | `MW-M008` | warning | no better than a trivial model by any measure, though not without information |
 //! | `MW-M009` | warning, or error where the model is also worse than the baseline, whose gap is smaller | less accurate on rows that it was not trained on |
 //! | `MW-M010` | warning, or error where they are many | detections that are no boxes |
+//! | `MW-M011` | error where a threshold is held against them, else warning | scores that are no probabilities |
 //!
 //! The thresholds are the constants below; they are not tuned per model.
 
@@ -53,6 +54,7 @@ pub(crate) const CONSTANT_MARGIN: f64 = 0.05;
 pub(crate) fn find(evaluation: &Evaluation<'_>, gap: Option<&Gap<'_>>, report: &mut Report) {
     let findings = &mut report.findings;
     unusable(evaluation, findings);
+    no_probabilities(evaluation, findings);
     sum_findings::inverted_boxes(evaluation, findings);
     let is_usable = evaluation.tally().models[0].unusable == 0;
     // Rows that all weigh nothing say nothing.
@@ -91,6 +93,41 @@ fn unusable(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
                 Finding::new("MW-M001", severity, place, message).advice(advice).evidence("rows", bad).evidence("n", n),
             );
         }
+    }
+}
+
+fn no_probabilities(evaluation: &Evaluation<'_>, findings: &mut Vec<Finding>) {
+    let (layout, n, threshold) = (evaluation.layout, evaluation.tally().all.n, evaluation.settings.threshold);
+    // Who asks for metrics of ranks alone needs no threshold.
+    let is_asked = |it: &Measure| it.is_of_classes_alone() && evaluation.wants(it.name());
+    let is_cut = layout.positive.is_some() && evaluation.measures.iter().any(is_asked);
+    for (model, role) in ["candidate", "baseline"].into_iter().enumerate().take(layout.models.len()) {
+        let (improper, scaled) = (evaluation.tally().models[model].classes.improper, evaluation.n_scaled[model]);
+        let (bad, is_cut) = (improper.max(scaled), is_cut && improper > 0);
+        if bad == 0 {
+            continue;
+        }
+        let what = match (improper, is_cut) {
+            (0, _) => "do not add up to 1, and were scaled to".to_owned(),
+            (_, true) => format!("are no probabilities, and the threshold of {threshold} was held against them"),
+            (_, false) => "are no probabilities, so that `log_loss`, `brier` and `ece` are not a number".to_owned(),
+        };
+        let advice = match improper {
+            0 => {
+                "set `scores = \"logits\"` if they are logits; end the model with a softmax where each row has one class, and take the task \
+                  `multi-label` where it can have several"
+            }
+            _ => {
+                "set `scores = \"logits\"` if they are logits, or end the model with a sigmoid or softmax; of scores on another scale ask for \
+                  `metrics` of ranks alone, such as `roc_auc`"
+            }
+        };
+        let severity = if is_cut && model == 0 { Severity::Error } else { Severity::Warning };
+        let message = format!("in {bad} of {n} rows the scores of the {role} {what}");
+        let place = format!("{role}:{}", layout.models[model].output);
+        findings.push(
+            Finding::new("MW-M011", severity, place, message).advice(advice).evidence("rows", bad).evidence("n", n),
+        );
     }
 }
 

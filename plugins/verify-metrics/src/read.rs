@@ -25,6 +25,8 @@ use crate::{
 
 /// How far probabilities may be beyond 0 and 1, and their sum beyond 1.
 const TOLERANCE: f64 = 1e-3;
+/// How far from 1 the sum of the probabilities of a row may be for reasons of rounding: those of eight bits are as far off.
+const SUM_TOLERANCE: f64 = 0.02;
 
 /// Takes a batch into the state.
 pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) -> Result<()> {
@@ -104,6 +106,7 @@ pub(crate) fn read(batch: &RecordBatch, settings: &Settings, state: &mut State) 
     }
     for (model, reader) in readers.iter().enumerate() {
         state.head.add_readings(model, reader.n_read);
+        state.head.add_scaled(model, reader.n_scaled);
     }
     Ok(())
 }
@@ -297,6 +300,8 @@ pub(crate) struct Reader<'a> {
     least: f64,
     /// How many rows were taken for probabilities and for logits where the option does not say what they are.
     pub(crate) n_read: [u64; 2],
+    /// In how many rows scores that were taken for probabilities do not add up to 1.
+    pub(crate) n_scaled: u64,
     /// Those of a row and, as words, the ranked ones of them, for as many rows as there are.
     probabilities: Vec<f64>,
     ranked: Vec<u64>,
@@ -311,6 +316,7 @@ impl<'a> Reader<'a> {
             names: Names::new(layout),
             least: layout.models[model].least_probability(),
             n_read: [0; 2],
+            n_scaled: 0,
             probabilities: Vec::new(),
             ranked: Vec::new(),
         }
@@ -338,13 +344,15 @@ impl<'a> Reader<'a> {
     }
 
     fn scores(&mut self, layout: &Layout, scores: &[f64], label: usize) -> RowScores<'_> {
-        let Self { settings, least, n_read, probabilities, ranked, .. } = self;
+        let Self { settings, least, n_read, n_scaled, probabilities, ranked, .. } = self;
         let of_classes = numbers_per_class(scores, layout);
         let is_of_all = matches!(of_classes, PerClass::All(_));
-        let Reading { is_proper, is_softmax } = read_probabilities(of_classes, settings.scores, probabilities);
+        let Reading { is_proper, is_softmax, is_scaled } =
+            read_probabilities(of_classes, settings.scores, probabilities);
         if is_of_all && settings.scores == Scores::Auto {
             n_read[usize::from(is_softmax)] += 1;
         }
+        *n_scaled += u64::from(is_scaled);
         let class = match layout.positive {
             Some(it) if probabilities[it] >= settings.threshold => it,
             Some(it) => 1 - it,
@@ -410,11 +418,13 @@ struct Reading {
     is_proper: bool,
     /// Whether the softmax of several was taken.
     is_softmax: bool,
+    /// Whether they were divided by a sum that is not 1.
+    is_scaled: bool,
 }
 
 /// Puts one probability per class into `res`.
 fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> Reading {
-    let given = |is_proper| Reading { is_proper, is_softmax: false };
+    let given = |is_proper| Reading { is_proper, is_softmax: false, is_scaled: false };
     res.clear();
     match scores {
         PerClass::Single { positive, score } => {
@@ -431,7 +441,7 @@ fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> 
                 if sum > 0.0 {
                     scale(res, sum);
                 }
-                given(sum > 0.0)
+                Reading { is_scaled: sum > 0.0 && (sum - 1.0).abs() > SUM_TOLERANCE, ..given(sum > 0.0) }
             }
             Scores::Probabilities => {
                 res.extend(scores);
@@ -445,7 +455,7 @@ fn read_probabilities(scores: PerClass<'_>, how: Scores, res: &mut Vec<f64>) -> 
             }
             Scores::Auto | Scores::Logits => {
                 softmax(scores, res);
-                Reading { is_proper: true, is_softmax: true }
+                Reading { is_proper: true, is_softmax: true, is_scaled: false }
             }
         },
     }

@@ -103,6 +103,7 @@ fn take(
                 add(state, layout, &mut words, label, reader.prediction(layout, row, label)?, 1);
             }
             state.head.add_readings(0, reader.n_read);
+            state.head.add_scaled(0, reader.n_scaled);
         }
         if let Some(it) = counts.take_if(|it| it.n > limit) {
             state.fill_grid(layout);

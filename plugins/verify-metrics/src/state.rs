@@ -42,6 +42,9 @@ pub(crate) struct Head {
     pub(crate) n_unlabeled: u64,
     /// Per model, how many rows of scores that the options leave open were taken for probabilities and for logits.
     n_read: [[u64; 2]; 2],
+    /// Per model, in how many rows scores that were taken for probabilities do not add up to 1.
+    #[serde(default)]
+    pub(crate) n_scaled: [u64; 2],
     pub(crate) slices: Slices,
     /// The least key of the queries that were dropped for the budget.
     pub(crate) bound: Option<u64>,
@@ -58,6 +61,11 @@ impl Head {
     /// Adds rows of a model that were taken for probabilities and for logits.
     pub(crate) fn add_readings(&mut self, model: usize, n_read: [u64; 2]) {
         self.n_read[model].iter_mut().zip(n_read).for_each(|(sum, n)| *sum = sum.saturating_add(n));
+    }
+
+    /// Adds rows of a model whose scores were scaled to add up to 1.
+    pub(crate) fn add_scaled(&mut self, model: usize, n: u64) {
+        self.n_scaled[model] = self.n_scaled[model].saturating_add(n);
     }
 
     /// Adds texts.
@@ -141,6 +149,7 @@ impl State {
         self.head.n_unlabeled += other.head.n_unlabeled;
         for (model, n_read) in other.head.n_read.into_iter().enumerate() {
             self.head.add_readings(model, n_read);
+            self.head.add_scaled(model, other.head.n_scaled[model]);
         }
         self.head.add_texts(other.head.texts);
         let dropped = self.head.slices.merge(other.head.slices, expected);
@@ -358,6 +367,7 @@ impl State {
     pub(crate) fn take_over(&mut self, other: Self, layout: &Layout) {
         self.head.n_unlabeled += other.head.n_unlabeled;
         self.head.add_readings(0, other.head.n_read[0]);
+        self.head.add_scaled(0, other.head.n_scaled[0]);
         self.grid = other.grid;
         self.fill_grid(layout);
     }

@@ -1238,3 +1238,45 @@ fn log_losses_are_bounded_as_the_type_of_scores_asks() {
     let both = Arc::new(FixedSizeListArray::new(field, 2, Arc::new(both), None));
     assert!((of(both, &binary) - loss(f32::EPSILON.into())).abs() < 1e-12);
 }
+
+/// scikit-learn refuses scores that do not add up to 1, and knows no threshold for logits.
+#[test]
+fn scores_that_are_no_probabilities_are_a_finding() {
+    let of = |options: Value, scores: &[f64], width: usize| {
+        let labels: Vec<i32> = (0..scores.len() / width).map(|it| it as i32 % 2).collect();
+        let report = run(&options, &Table::default().labels(&labels).candidate(scores, width));
+        let found = report.findings.into_iter().find(|it| it.code == "MW-M011");
+        found.map(|it| (it.severity, it.message))
+    };
+    let logits = [-2.0, 3.0, -0.4, 0.7];
+    let error = (
+        Severity::Error,
+        "in 4 of 4 rows the scores of the candidate are no probabilities, and the threshold of 0.5 was held against them",
+    );
+    let shown = |(severity, message): (Severity, &str)| Some((severity, message.to_owned()));
+    assert_eq!(of(json!({"task": "binary"}), &[-2.0, 3.0, -0.4, 1.7], 1), shown(error));
+    for options in
+        [json!({"task": "binary", "scores": "logits"}), json!({"task": "binary", "scores": "logits", "threshold": 0.9})]
+    {
+        assert_eq!(of(options, &logits, 1), None);
+    }
+    let of_ranks = of(json!({"task": "binary", "metrics": ["roc_auc"]}), &logits, 1);
+    assert!(of_ranks.is_some_and(|it| it.0 == Severity::Warning));
+    let classes = |extra: Value| {
+        let mut res = json!({"task": "multiclass", "classes": ["0", "1", "2"]});
+        res.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        res
+    };
+    // Each by a sigmoid of its own; those of the last row happen to add up.
+    let sigmoids = [0.9, 0.8, 0.1, 0.2, 0.9, 0.4, 0.6, 0.3, 0.1];
+    let scaled =
+        (Severity::Warning, "in 2 of 3 rows the scores of the candidate do not add up to 1, and were scaled to");
+    assert_eq!(of(classes(json!({})), &sigmoids, 3), shown(scaled));
+    let improper = (
+        Severity::Warning,
+        "in 2 of 3 rows the scores of the candidate are no probabilities, so that `log_loss`, `brier` and `ece` are not a number",
+    );
+    assert_eq!(of(classes(json!({"scores": "probabilities"})), &sigmoids, 3), shown(improper));
+    // As those of eight bits are.
+    assert_eq!(of(classes(json!({})), &[0.996, 0.0, 0.0, 0.2, 0.4, 0.41], 3), None);
+}

@@ -44,6 +44,8 @@
 //! keeps of a row, what that adds to sums, and what its metrics are of the sums; slices, baseline,
 //! weights and bootstrap come with that. Of a ranking, the rows of a query count as one.
 //! The metrics of detections are of all boxes in the order of their scores, in each slice of the boxes of its images.
+//! Boxes of one score count together, as in scikit-learn's average precision. pycocotools ranks them in the order of the images, so that the same boxes
+//! can have another mAP where images come in another order; no result depends on that here.
 //!
 //! # Memory
 //! Up to 100 000 distinct rows (fewer of wide ones: 32 MiB) are kept with their counts, and all

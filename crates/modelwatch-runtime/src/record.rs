@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelwatch_config::Pipeline;
 use modelwatch_sdk::{
     ModelRole,
-    report::{Check, Figure, Finding, Labels, Metric, MetricRole, Report, Status},
+    report::{Check, Figure, Finding, Labels, Metric, MetricRole, Report, Severity, Status},
     store::Blessing,
 };
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
@@ -324,6 +324,9 @@ pub struct ProbeCoverage {
     pub uses: String,
     /// `pass` where it ran to its end.
     pub status: Status,
+    /// `warning` where the pipeline has its failed checks reported only.
+    #[serde(default = "error")]
+    pub severity: Severity,
     /// How many checks it was held to.
     pub checks: u64,
     /// How many metrics of the candidate it computed from at least one row, and of how many values of each label:
@@ -346,6 +349,21 @@ pub struct Unmeasured {
     pub metrics: Vec<String>,
     /// Why.
     pub why: String,
+}
+
+fn error() -> Severity {
+    Severity::Error
+}
+
+impl RunRecord {
+    /// Returns whether a check counts for the verdict. Of a probe whose `severity` is `warning` only what could not be carried out does, and what
+    /// needs a baseline does not before there is one.
+    pub fn counts(&self, check: &Of<Check>) -> bool {
+        let is_of_warnings =
+            self.coverage.probes.iter().any(|it| it.id == check.probe && it.severity == Severity::Warning);
+        let awaits_baseline = check.it.status == Status::NotChecked && check.it.message == decide::NO_BASELINE_YET;
+        !awaits_baseline && (!is_of_warnings || check.it.status == Status::Error)
+    }
 }
 
 impl ProbeCoverage {

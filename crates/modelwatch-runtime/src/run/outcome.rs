@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use modelwatch_config::{Action, Document, FailOn, Pipeline, ProbeKind, ProbeSeverity, ProfiledData, When};
 use modelwatch_sdk::{
     FindingCode, Kind, ModelRole, Report, Role,
-    report::{Check, Finding, Labels, Metric, MetricRole, Status},
+    report::{Check, Finding, Labels, Metric, MetricRole, Severity, Status},
     store::{Blessing, CheckpointId, CheckpointStore, History, PluginSeal, VerdictRecord},
 };
 
@@ -298,6 +298,7 @@ impl Judgement {
             kind: plan::kind_of(settings.kind).to_string(),
             uses: settings.component.uses.clone(),
             status: Status::Pass,
+            severity: if counts { Severity::Error } else { Severity::Warning },
             checks: 0,
             measured: BTreeMap::new(),
             unmeasured: Vec::new(),

@@ -27,7 +27,14 @@ pub(crate) fn github(record: &RunRecord, lines: &BTreeMap<String, usize>) -> Str
     for status in &view::WORST_FIRST[..4] {
         let checks = view::told(record, *status);
         let checks = checks.into_iter().filter(|it| !is_repeated(record, it.check));
-        errors.extend(checks.map(|it| (of_probe(&it.check.probe), it.title(" "), check(&it.check.it))));
+        for it in checks {
+            let annotation = (of_probe(&it.check.probe), it.title(" "), check(&it.check.it));
+            match it.check.it.status {
+                _ if record.counts(it.check) => errors.push(annotation),
+                Status::NotChecked => notices.push(annotation),
+                _ => warnings.push(annotation),
+            }
+        }
     }
     for finding in view::findings(record) {
         let it = &finding.it;

@@ -151,7 +151,10 @@ fn one(out: &mut Out, record: &RunRecord, told: &view::Told<'_>) {
     let check = told.check;
     let (style, mark) = (color(check.it.status), mark(check.it.status));
     out.item(&format!("  {style}{mark}{style:#} "), "  ✗ ", BOLD, &told.title(" · "));
-    let facts = facts(&check.it);
+    let mut facts = facts(&check.it);
+    if !record.counts(check) {
+        facts.push("does not count for the verdict".to_owned());
+    }
     if !facts.is_empty() {
         out.item("    ", "    ", Style::new(), &facts.join(", "));
     }

@@ -1,4 +1,4 @@
-//! JUnit XML: a suite per probe, a case per check. What was not checked is an error, never skipped.
+//! JUnit XML: a suite per probe, a case per check. What was not checked is an error; only what does not count for the verdict is skipped.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) fn junit(record: &RunRecord) -> anyhow::Result<String> {
         let mut suite = suite(record, probe);
         suite.time = record.timings.probes.get(probe).and_then(|it| duration(*it));
         let checks = record.checks.iter().filter(|it| it.probe == probe);
-        suite.add_test_cases(checks.map(check));
+        suite.add_test_cases(checks.map(|it| check(record, it)));
         let findings = record.findings.iter().filter(|it| it.probe == probe && it.it.severity == Severity::Error);
         suite.add_test_cases(findings.map(|it| finding(record, it)));
         // Where a check says so, it is told.
@@ -73,9 +73,15 @@ fn suite(record: &RunRecord, name: &str) -> TestSuite {
     res
 }
 
-fn check(it: &Of<Check>) -> TestCase {
+fn check(record: &RunRecord, it: &Of<Check>) -> TestCase {
     let title = format!("{} {}", name(&it.it.metric, &it.it.labels), plain(&it.it.requirement));
-    let mut status = status(it.it.status, &it.it.message);
+    let mut status = if it.it.status == Status::Pass || record.counts(it) {
+        status(it.it.status, &it.it.message)
+    } else {
+        let mut res = TestCaseStatus::skipped();
+        res.set_type(it.it.status.as_str()).set_message(plain(&it.it.message));
+        res
+    };
     if it.it.status != Status::Pass {
         // Most hosts show the text and not the properties.
         status.set_description(format!("{}\n{}", plain(&facts(&it.it).join(", ")), plain(&it.it.message)).trim_end());

@@ -369,6 +369,34 @@ fn what_is_not_checked_is_an_error_in_junit() {
 }
 
 #[test]
+fn what_does_not_count_for_the_verdict_fails_no_report() {
+    let mut record = fixture::pass();
+    let checks = [
+        check("recall", &[], ">= baseline", None, Status::NotChecked, "there is no baseline yet"),
+        check("accuracy", &[], ">= 0.99", Some(0.9), Status::Fail, "it does not hold"),
+        check("f1", &[], ">= 0.99", None, Status::NotChecked, "no rows"),
+        check("auc", &[], ">= 0.99", None, Status::Error, "the plugin panicked"),
+    ];
+    record.checks = checks.map(|it| of("metrics", it)).into();
+    let levels = |record: &RunRecord| {
+        let lines = github(record, &BTreeMap::new());
+        let level =
+            |name: &str| lines.lines().find(|it| it.contains(name)).unwrap().split(' ').next().unwrap().to_owned();
+        ["recall", "accuracy", "f1", "auc"].map(level)
+    };
+    let counts = |text: &str| ["<skipped", "<failure", "<error"].map(|it| text.matches(it).count());
+    assert_eq!(counts(&junit(&record).unwrap()), [1, 1, 2]);
+    assert_eq!(levels(&record), ["::notice", "::error", "::error", "::error"]);
+    for it in &mut record.coverage.probes {
+        it.severity = Severity::Warning;
+    }
+    // What could not be carried out counts all the same.
+    assert_eq!(counts(&junit(&record).unwrap()), [3, 0, 1]);
+    assert_eq!(levels(&record), ["::notice", "::warning", "::notice", "::error"]);
+    assert!(uncolored(&record, 120).contains("does not count for the verdict"));
+}
+
+#[test]
 fn a_probe_that_broke_is_one_error_in_junit() {
     let mut record = fixture::pass();
     let probe = record.coverage.probes.first_mut().unwrap();

@@ -12,6 +12,8 @@ pub(crate) fn plain(text: &str) -> String {
             '\n' | '\r' | '\t' => ' ',
             // Overrides of the writing direction can make a text read as another.
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            // XML has none of these two.
+            '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
             it if it.is_control() => '\u{fffd}',
             it => it,
         })
@@ -273,6 +275,7 @@ mod tests {
     #[test]
     fn plain_text_cannot_act() {
         assert_eq!(plain("a\u{1b}[31mb\nc\u{202e}d"), "a\u{fffd}[31mb c\u{fffd}d");
+        assert_eq!(plain("a\u{fffe}\u{ffff}b"), "a\u{fffd}\u{fffd}b");
         assert_eq!(clip("abcdef", 4), "abc…");
     }
 

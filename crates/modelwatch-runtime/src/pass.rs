@@ -23,7 +23,7 @@ use std::{
 use arrow_array::RecordBatch;
 use modelwatch_sdk::{
     Error, ErrorKind, ModelRole, Probe, Role,
-    rows::{Use, mark_non_finite, weight_numbers},
+    rows::{Use, mark_non_finite, weight_numbers, with_common_lengths},
 };
 
 use crate::{
@@ -368,7 +368,9 @@ impl Worker<'_> {
         let mut refused = Vec::new();
         for (role, map) in self.layout.models() {
             if map.is_recorded() {
-                outputs.push((Use::output_of(role), map.assemble(rows)?));
+                // What a model answers has lists of one length, which tools for data frames do not write into the type.
+                let recorded = with_common_lengths(map.assemble(rows)?).map_err(|e| e.message)?;
+                outputs.push((Use::output_of(role), recorded));
                 continue;
             }
             let model = self.models.get(role).ok_or_else(|| format!("there is no {} model", role.as_str()))?;

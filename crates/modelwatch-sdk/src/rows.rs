@@ -42,7 +42,7 @@ mod weight;
 pub use column_type::ColumnType;
 pub use decimals::decimals;
 pub use finite::mark_non_finite;
-pub use lists::{NumberLists, are_number_lists, number_lists};
+pub use lists::{NumberLists, are_number_lists, number_lists, with_common_lengths};
 pub use number::{ExactNumbers, Number, are_rounded, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;

@@ -72,6 +72,37 @@ pub(super) fn fixed(array: &dyn Array) -> Result<FixedSizeListArray> {
 /// # Errors
 /// When those of a column differ in length.
 pub(super) fn with_lengths(batch: RecordBatch) -> Result<RecordBatch> {
+    with_fixed(batch, |field, array| {
+        let named = |e: Error| Error::input(format!("column `{}`: {}", field.name(), e.message)).with_help(e.help);
+        fixed(array).map(Some).map_err(named)
+    })
+}
+
+/// Returns a batch of which lists of numbers are of a type that says their length, where those of a column have one in common; others stay
+/// as they are.
+///
+/// # Errors
+/// When an array contradicts itself.
+///
+/// ```
+/// use std::sync::Arc;
+/// use modelwatch_sdk::{RecordBatch, arrow::array::{ArrayRef, ListArray, types::Float64Type}, rows::{is_numeric, with_common_lengths}};
+///
+/// let lists = ListArray::from_iter_primitive::<Float64Type, _, _>([Some([Some(0.1), Some(0.9)]), Some([Some(0.7), Some(0.3)])]);
+/// let batch = RecordBatch::try_from_iter([("scores", Arc::new(lists) as ArrayRef)]).map_err(|e| e.to_string())?;
+/// assert!(!is_numeric(batch.column(0).data_type()));
+/// let batch = with_common_lengths(batch).map_err(|e| e.to_string())?;
+/// assert!(is_numeric(batch.column(0).data_type()));
+/// # Ok::<(), String>(())
+/// ```
+pub fn with_common_lengths(batch: RecordBatch) -> Result<RecordBatch> {
+    with_fixed(batch, |_, array| Ok(fixed(array).ok()))
+}
+
+fn with_fixed(
+    batch: RecordBatch,
+    fixed: impl Fn(&Field, &dyn Array) -> Result<Option<FixedSizeListArray>>,
+) -> Result<RecordBatch> {
     let schema = batch.schema();
     if !schema.fields().iter().any(|it| are_number_lists(it.data_type())) {
         return Ok(batch);
@@ -80,9 +111,8 @@ pub(super) fn with_lengths(batch: RecordBatch) -> Result<RecordBatch> {
         if !are_number_lists(field.data_type()) || array.null_count() == array.len() {
             return Ok((Arc::clone(field), Arc::clone(array)));
         }
-        let named = |e: Error| Error::input(format!("column `{}`: {}", field.name(), e.message)).with_help(e.help);
-        let array: ArrayRef = Arc::new(fixed(array.as_ref()).map_err(named)?);
-        Ok((Arc::new(Field::clone(field).with_data_type(array.data_type().clone())), array))
+        let Some(array) = fixed(field, array.as_ref())? else { return Ok((Arc::clone(field), Arc::clone(array))) };
+        Ok((Arc::new(Field::clone(field).with_data_type(array.data_type().clone())), Arc::new(array) as ArrayRef))
     };
     let columns = schema.fields().iter().zip(batch.columns()).map(column).collect::<Result<Vec<_>>>()?;
     let (fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();

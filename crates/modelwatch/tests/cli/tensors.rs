@@ -2,7 +2,10 @@
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, cast::AsArray, types::Float32Type};
+use arrow_array::{
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Int64Array, ListArray, RecordBatch, cast::AsArray,
+    types::Float32Type,
+};
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
@@ -123,4 +126,48 @@ fn images_in_a_tensor_column_give_what_an_array_of_them_gives() {
         assert!(message.contains("have shape [4, 16, 1], but the model wants [8, 8, 1]"), "{name}: {message}");
         assert!(message.contains("reshape the column (`x` is column `image` of the data)"), "{name}: {message}");
     }
+}
+
+#[test]
+fn recorded_outputs_need_no_type_that_says_how_long_lists_are() {
+    let scores = |row: usize| {
+        let first = (row % 7) as f32 / 10.0;
+        Some([Some(first), Some(1.0 - first)])
+    };
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>((0..60).map(scores)));
+    let labels: ArrayRef = Arc::new(Int64Array::from_iter_values((0..60).map(|row| i64::from(row % 7 < 6))));
+    let columns = [("scores", Arc::clone(&lists)), ("want", lists), ("y", labels)];
+    let project = Project::new();
+    write_batches(&project.path().join("rows.parquet"), &[RecordBatch::try_from_iter(columns).unwrap()]);
+    let (code, record) = project.run(
+        "name = 'lists'\n[data.current]\npath = 'rows.parquet'\n\
+         [data.columns]\nlabel = 'y'\npredictions = { probs = 'scores' }\n\
+         [[verify]]\nuses = 'metrics'\nwith = { task = 'binary' }\nrequire = { accuracy = '>= 0.8', log_loss = '<= 1' }\n",
+    );
+    assert_eq!(code, 0, "{record:#}");
+    // What the network answers, as a data frame would write it.
+    let recorded = record_of_digits(&project);
+    let (code, record) = project.run(&pipeline("lists.parquet", "x"));
+    assert_eq!(code, 0, "{record:#}");
+    assert_eq!(check(&record, "mismatch_share", "pass")["n"], recorded);
+}
+
+/// Writes what the network answers to the digits with lists whose type does not say how long they are, and returns how many numbers it is.
+fn record_of_digits(project: &Project) -> usize {
+    let mut n_numbers = 0;
+    let batches: Vec<_> = record(project)
+        .iter()
+        .map(|batch| {
+            let expected = batch.column_by_name("expected").unwrap().as_fixed_size_list();
+            let numbers = expected.values().as_primitive::<Float32Type>();
+            n_numbers += numbers.len();
+            let rows = numbers.values().chunks(expected.value_length() as usize);
+            let rows = rows.map(|row| Some(row.iter().copied().map(Some).collect::<Vec<_>>()));
+            let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(rows));
+            RecordBatch::try_from_iter([("x", Arc::clone(batch.column_by_name("x").unwrap())), ("expected", lists)])
+                .unwrap()
+        })
+        .collect();
+    write_batches(&project.path().join("lists.parquet"), &batches);
+    n_numbers
 }

@@ -207,8 +207,7 @@ impl Compared {
             self.ranked_rows += 1;
             self.same_top_k += u64::from(highest(a, limits.top_k) == highest(b, limits.top_k));
         }
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let cosine = dot(a, b) / (dot(a, a).sqrt() * dot(b, b).sqrt());
+        let cosine = cosine(a, b);
         if cosine.is_finite() {
             let cosine = cosine.clamp(-1.0, 1.0);
             self.min_cosine = Some(self.min_cosine.map_or(cosine, |it| it.min(cosine)));
@@ -285,6 +284,21 @@ impl Compared {
             && self.max_abs >= 0.0
             && self.max_rel >= 0.0
     }
+}
+
+/// Returns the cosine of two rows; NaN where it is not defined. Of equal rows it is 1, which rounding would miss.
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    // Squares of great numbers overflow, and those of small ones vanish.
+    let scale = |row: &[f64]| row.iter().fold(0.0_f64, |max, it| max.max(it.abs()));
+    let (of_a, of_b) = (scale(a), scale(b));
+    let (mut dot, mut squares_of_a, mut squares_of_b, mut are_equal) = (0.0, 0.0, 0.0, true);
+    for (a, b) in a.iter().map(|it| it / of_a).zip(b.iter().map(|it| it / of_b)) {
+        dot += a * b;
+        squares_of_a += a * a;
+        squares_of_b += b * b;
+        are_equal &= a == b;
+    }
+    if are_equal { 1.0 } else { dot / (f64::sqrt(squares_of_a) * f64::sqrt(squares_of_b)) }
 }
 
 /// The number of `f32` steps between two finite numbers.

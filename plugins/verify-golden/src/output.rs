@@ -132,7 +132,7 @@ fn metrics(res: &mut Report, name: &str, it: &Compared) {
     let values = [
         (known(it.max_abs), it.finite),
         (known(it.max_rel), it.finite),
-        (known(it.sum_error.value() / it.finite as f64), it.finite),
+        (known(it.sum_error.value().abs() / it.finite as f64), it.finite),
         (it.mismatched as f64, it.elements),
         (it.mismatched as f64 / it.elements as f64, it.elements),
         (it.non_finite as f64, it.elements),

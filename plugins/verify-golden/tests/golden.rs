@@ -299,6 +299,19 @@ fn rows() -> RecordBatch {
 }
 
 #[test]
+fn equal_rows_have_a_cosine_of_one_whatever_their_numbers() {
+    for values in [[0.1, 0.7, 0.2, 0.3], [1e30, -1e30, 3e30, 1e29], [1e-30, 2e-30, 7e-31, 5e-30]] {
+        let report = run(json!({ "min_cosine": 1.0 }), &batch(list(&values, 2), &[("y", list(&values, 2))]));
+        assert_eq!(failed(&report), [""; 0], "{:#?}", report.checks);
+        let value = |name: &str| report.metrics.iter().find(|it| it.name == name).unwrap().value;
+        assert_eq!(value("min_cosine"), 1.0);
+        assert!(value("mean_abs_error").is_sign_positive());
+    }
+    let other = run(json!({ "min_cosine": 1.0 }), &batch(list(&[1e30, 0.0], 2), &[("y", list(&[1e30, 1e30], 2))]));
+    assert!(failed(&other).contains(&"min_cosine"), "{:#?}", other.checks);
+}
+
+#[test]
 fn cuts_and_merges_do_not_change_the_report() {
     let all = rows();
     let config = || json!({ "top_k": 2, "max_ulp": 4, "min_cosine": 0.9 });

@@ -210,6 +210,10 @@ pub(crate) fn load(runtime: &dyn Runtime, wanted: &Wanted<'_>) -> Result<LoadedM
 
 /// Returns what a model of a checkpoint is called.
 fn name_in(checkpoint: &Path, file: &Path) -> String {
+    // The folder itself may be a temporary one, with what a store has.
+    if file == checkpoint && file.is_dir() {
+        return "the checkpoint's folder".to_owned();
+    }
     let name = file.strip_prefix(checkpoint).ok().filter(|it| !it.as_os_str().is_empty()).unwrap_or(file);
     name.file_name().map_or_else(|| "the checkpoint's folder".into(), |_| name.display().to_string())
 }

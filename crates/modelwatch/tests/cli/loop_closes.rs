@@ -247,6 +247,14 @@ fn a_checkpoint_comes_back_as_it_went_in() {
         let name = file.strip_prefix(&folder).unwrap();
         assert_eq!(fs::read(&file).unwrap(), fs::read(project.path().join("out").join(name)).unwrap(), "{name:?}");
     }
+    // Where it was put to be run is nobody's business.
+    let (code, record) = project.run(&format!(
+        "name = 'saved'\nstore = {{ uses = 'local', with = {{ path = 'store' }} }}\ncheckpoint.from = 'saved@latest'\n\
+         [data.current]\npath = '{}/digits/data/test.npz'\n[data.columns]\nlabel = 'y'\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'multiclass' }}\nrequire = {{ accuracy = '>= 0.9' }}\n",
+        crate::support::fixtures().display()
+    ));
+    assert_eq!((code, &record["models"][0]["file"]), (0, &"the checkpoint's folder".into()), "{record:#}");
 }
 
 #[test]

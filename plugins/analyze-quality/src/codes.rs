@@ -36,7 +36,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-Q005",
         severity: Severity::Error,
         title: "a column has another type",
-        meaning: "The values of the column are not of the `type` that is written, or of another kind than in the reference rows. Whole numbers that became floats are a warning, for they are what many tools make of whole numbers with gaps; another width is a note. TFDV: UNEXPECTED_DATA_TYPE.",
+        meaning: "The values of the column are not of the `type` that is written, are no numbers or times where `min` or `max` is written, or are of another kind than in the reference rows. Whole numbers that became floats are a warning, for they are what many tools make of whole numbers with gaps; another width is a note. TFDV: UNEXPECTED_DATA_TYPE.",
         advice: "Look for a reader that infers types, a number that became text, and values that went missing.",
     },
     FindingCode {

@@ -54,6 +54,7 @@ mod schema;
 mod table;
 mod texts;
 mod values;
+mod written;
 
 mod figures;
 mod probe;

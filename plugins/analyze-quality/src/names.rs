@@ -218,8 +218,8 @@ pub(crate) fn frequencies<const N: usize>(
     Ok(res)
 }
 
-/// Whether the text is a finite number as people write it.
-fn spells_number(text: &str) -> bool {
+/// Returns whether the text is a finite number as people write it.
+pub(crate) fn spells_number(text: &str) -> bool {
     text.contains(|it: char| it.is_ascii_digit()) && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 

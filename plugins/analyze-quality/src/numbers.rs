@@ -141,6 +141,19 @@ impl Numbers {
         Some((Exact::Real(self.sample.min().ok()?), Exact::Real(self.sample.max().ok()?)))
     }
 
+    /// Returns the least and the greatest value, finite or not.
+    pub(crate) fn range_with_infinities(&self) -> Option<(Exact, Exact)> {
+        let (low, high) = (Exact::Real(f64::NEG_INFINITY), Exact::Real(f64::INFINITY));
+        let (n_low, n_high) = (self.sample.n_negative_infinity(), self.sample.n_positive_infinity());
+        match self.range() {
+            Some((least, greatest)) => {
+                Some((if n_low > 0 { low } else { least }, if n_high > 0 { high } else { greatest }))
+            }
+            None if n_low > 0 => Some((low, if n_high > 0 { high } else { low })),
+            None => (n_high > 0).then_some((high, high)),
+        }
+    }
+
     /// Returns the points of the finite values.
     pub(crate) fn points(&self) -> Vec<Point> {
         self.sample.points()

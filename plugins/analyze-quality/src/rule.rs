@@ -3,16 +3,17 @@
 use modelwatch_sdk::{JsonSchema, rows::ColumnType};
 use serde::Deserialize;
 
-/// What a column has to be: every part that is written is checked, and what is broken is an error.
+/// What a column has to be: every part that is written is checked, and what is broken is an error. Where all values are missing, or are of a type
+/// that a part is not for, that part is not checked, and the run does not pass for it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColumnRule {
     /// What its values are.
     #[serde(rename = "type")]
     pub kind: Option<ColumnType>,
-    /// The least value; a text such as `2026-11-01T00:00:00Z` for times.
+    /// The least value; a text such as `2026-11-01T00:00:00Z` for times. Values that are neither numbers nor times break it.
     pub min: Option<Bound>,
-    /// The greatest value; a text such as `2026-11-01T00:00:00Z` for times.
+    /// The greatest value; a text such as `2026-11-01T00:00:00Z` for times. Values that are neither numbers nor times break it.
     pub max: Option<Bound>,
     /// Every value that may occur, as text.
     pub categories: Option<Vec<String>>,

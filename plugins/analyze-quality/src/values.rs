@@ -16,9 +16,8 @@ use modelwatch_stats::{
 use crate::{
     column::{Body, Column},
     context::{Context, above, finding, measure_column, number, percent, some},
-    numbers::{Exact, Numbers, Outside},
+    numbers::Numbers,
     texts,
-    time::show_time,
     weighed::{Weighed, worth},
 };
 
@@ -35,18 +34,14 @@ pub(crate) fn judge(context: &Context<'_>, report: &mut Report) {
         let it = Judged { context, name, column, known };
         it.missing(report);
         it.equal(report);
-        it.unexpected(report);
+        it.written(report);
         match column.body() {
             Body::Numbers(numbers) => it.numbers(numbers, report),
             Body::Names(names) => {
                 it.categories(names.categories(), report);
                 texts::judge(&it, names, report);
             }
-            Body::Times(times) => {
-                let range = times.range().map(|it| (Exact::Whole(it.0), Exact::Whole(it.1)));
-                it.written_range(times.outside(), range.map(|(least, greatest)| (time(least), time(greatest))), report);
-            }
-            Body::Empty | Body::Stored(_) => {}
+            Body::Times(_) | Body::Empty | Body::Stored(_) => {}
         }
     }
 }
@@ -71,7 +66,7 @@ impl Judged<'_> {
     }
 
     /// Returns a finding about what is written of this column.
-    fn breach(&self, code: &'static str, message: String) -> Finding {
+    pub(crate) fn breach(&self, code: &'static str, message: String) -> Finding {
         finding(code, Severity::Error, self.name, message)
     }
 
@@ -225,58 +220,6 @@ impl Judged<'_> {
         }
     }
 
-    fn unexpected(&self, report: &mut Report) {
-        let (n, found) = (self.column.n_present(), self.column.unexpected());
-        let weighed = self.context.weighed(self.column).map(|it| it.unexpected);
-        let Some(rule) = self.context.settings.rule(self.name, self.column) else { return };
-        let is_named = !matches!(self.column.body(), Body::Times(_) | Body::Empty);
-        let written = [
-            (
-                "MW-Q021",
-                "unexpected_category_share",
-                (found.category, weighed.map(|it| it.category)),
-                rule.categories.is_some(),
-                "are none of `categories`",
-            ),
-            (
-                "MW-Q022",
-                "pattern_mismatch_share",
-                (found.pattern, weighed.map(|it| it.pattern)),
-                rule.pattern.is_some(),
-                "do not match `pattern`",
-            ),
-        ];
-        for (code, metric, (count, mass), _, words) in written.into_iter().filter(|it| it.3) {
-            if !is_named && n > 0 {
-                let why = format!("values of type {} are not held against {words}", self.column.types());
-                report.gaps.push(Gap::new(format!("column `{}`, its rule", self.name), why));
-                continue;
-            }
-            let share = self.context.share(self.column, count, n, |it| (mass.unwrap_or(0), it.present()));
-            self.measure(report, metric, share, n);
-            if count > 0 {
-                let examples = self.examples(code);
-                let message = format!("{count} values of `{}` {words}{examples}", self.name);
-                report.findings.push(self.breach(code, message).evidence("count", count).evidence("n", n));
-            }
-        }
-    }
-
-    /// Returns some categories that break the rule, in words.
-    fn examples(&self, code: &str) -> String {
-        let (Body::Names(names), Some(rule)) = (self.column.body(), self.context.settings.rule(self.name, self.column))
-        else {
-            return String::new();
-        };
-        let breaks = |it: &&str| match code {
-            "MW-Q021" => rule.categories.as_ref().is_some_and(|known| !known.contains(*it)),
-            _ => rule.pattern.as_ref().is_some_and(|known| !known.is_match(it)),
-        };
-        let counts = names.categories().counts();
-        let examples: Vec<_> = counts.keys().copied().filter(breaks).collect();
-        if examples.is_empty() { String::new() } else { format!(": {}", some(&examples)) }
-    }
-
     fn categories(&self, categories: &CategoryCounts, report: &mut Report) {
         if categories.is_overflowed() {
             let why = format!(
@@ -345,9 +288,7 @@ impl Judged<'_> {
 
     fn numbers(&self, numbers: &Numbers, report: &mut Report) {
         let (points, n) = (numbers.points(), numbers.sample().n_finite());
-        let range = numbers.range();
-        self.written_range(numbers.outside(), range.map(|it| (it.0.to_string(), it.1.to_string())), report);
-        let Some((least, greatest)) = range.filter(|_| n > 0) else { return };
+        let Some((least, greatest)) = numbers.range().filter(|_| n > 0) else { return };
         self.measure(report, "min", least.to_f64(), n);
         self.measure(report, "max", greatest.to_f64(), n);
         if let Some(shape) = numbers.shape(&points) {
@@ -391,26 +332,6 @@ impl Judged<'_> {
             why.push("decimals with more than 15 digits were rounded, but for telling them apart".to_owned());
         }
         report.gaps.extend(why.into_iter().map(|it| Gap::new(format!("column `{}`, last digits", self.name), it)));
-    }
-
-    /// Judges bounds that are written, exactly.
-    fn written_range(&self, outside: Outside, range: Option<(String, String)>, report: &mut Report) {
-        let Some(rule) = self.context.settings.rule(self.name, self.column) else { return };
-        if rule.min.is_none() && rule.max.is_none() {
-            return;
-        }
-        let (n, count) = (self.column.n_present(), outside.below.saturating_add(outside.above));
-        let share = self.context.share(self.column, count, n, |it| (it.outside, it.present()));
-        self.measure(report, "out_of_bounds_share", share, n);
-        if let (true, Some((least, greatest))) = (count > 0, range) {
-            let message = format!(
-                "{} values of `{}` are below `min` and {} above `max`; they are from {least} to {greatest}",
-                outside.below, self.name, outside.above
-            );
-            let finding =
-                self.breach("MW-Q020", message).evidence("below", outside.below).evidence("above", outside.above);
-            report.findings.push(finding.evidence("n", n));
-        }
     }
 
     /// Judges the range against that of the reference.
@@ -503,13 +424,6 @@ impl Parted {
     fn share(&self) -> f64 {
         let [others, meant] = self.0;
         meant.weight / (others.weight + meant.weight)
-    }
-}
-
-fn time(it: Exact) -> String {
-    match it {
-        Exact::Whole(it) => show_time(it),
-        Exact::Real(it) => it.to_string(),
     }
 }
 

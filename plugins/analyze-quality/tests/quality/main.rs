@@ -12,3 +12,4 @@ mod state;
 mod stored_profile;
 mod texts;
 mod weights;
+mod written;

@@ -85,7 +85,7 @@ pub(crate) const CODES: &[FindingCode] = &[
         code: "MW-Q015",
         severity: Severity::Warning,
         title: "a column is constant",
-        meaning: "All values of the column that are not missing are equal. It is a note only where that is so in the reference rows, too. TFDV: FEATURE_TYPE_LOW_UNIQUE.",
+        meaning: "All values of the column that are not missing are equal; the timestamp column is left out. It is a note only where that is so in the reference rows, too. TFDV: FEATURE_TYPE_LOW_UNIQUE.",
         advice: "Look for a source that fills in a default value; a column that never varies tells a model nothing.",
     },
     FindingCode {

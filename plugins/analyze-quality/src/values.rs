@@ -185,7 +185,8 @@ impl Judged<'_> {
             );
             report.gaps.push(Gap::new(format!("column `{}`, number of different values", self.name), why));
         }
-        if column.is_constant() {
+        // Rows of one day have one date.
+        if column.is_constant() && !column.has_use(Use::Timestamp) {
             // In a part it may go with what makes the part, as the country with the city.
             let is_usual = match self.known {
                 Some(it) => it.is_constant() || self.may_be_constant(it),

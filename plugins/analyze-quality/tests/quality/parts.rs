@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Analyzer, CodeInfo, RecordBatch, Report, Role,
-    arrow::array::{ArrayRef, Float64Array, StringArray, TimestampSecondArray},
+    arrow::array::{ArrayRef, Date32Array, Float64Array, StringArray, TimestampSecondArray},
     report::{FigureData, Labels, Severity, Status},
     rows::Use,
     testing::{self, ProbeCase},
@@ -234,4 +234,13 @@ fn the_analyzer_keeps_its_promises_with_parts() {
     let open = || Ok(open(&config));
     let rows = vec![(Role::Reference, days(1, 1, |_, _| false)), (Role::Current, days(2, 2, |day, _| day == 1))];
     testing::probe(&ProbeCase { open: &open, rows, tensors: Vec::new(), codes: &codes });
+}
+
+#[test]
+fn rows_of_one_day_may_have_one_date() {
+    let days = || -> ArrayRef { Arc::new(Date32Array::from_iter_values((0..600).map(|it| it / 200))) };
+    let table = batch_of(vec![("at", &[Use::Timestamp], days()), ("copy", &[Use::Feature], days())]);
+    let report = run(json!({ "chunk": { "period": "day" } }), &table, &table);
+    let constants: Vec<_> = report.findings.iter().filter(|it| it.code == "MW-Q015").map(|it| &it.place).collect();
+    assert!(!constants.is_empty() && constants.iter().all(|it| it.starts_with("copy")), "{constants:?}");
 }

@@ -91,7 +91,8 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Freshness {
-    /// The column with the times; the one that the pipeline calls its timestamp if it is not given.
+    /// The column with the times: dates, timestamps or seconds since 1970; the one that the pipeline calls its timestamp if it is not given. Where
+    /// it is not there, is of another type or has no value, freshness is not checked, and the run does not pass.
     pub column: Option<String>,
     /// The time that the youngest row has to reach: `2026-11-01T00:00:00Z`.
     pub newest: Option<String>,

@@ -14,6 +14,11 @@ pub(crate) fn parse_time(text: &str) -> Option<i128> {
     civil.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp().as_nanosecond())
 }
 
+/// Returns whether a calendar reaches so far.
+pub(crate) fn is_time(nanoseconds: i128) -> bool {
+    Timestamp::from_nanosecond(nanoseconds).is_ok()
+}
+
 /// Returns the time as people write it, or the bare number where no calendar reaches.
 pub(crate) fn show_time(nanoseconds: i128) -> String {
     Timestamp::from_nanosecond(nanoseconds).map_or_else(|_| format!("{nanoseconds} ns"), |it| it.to_string())

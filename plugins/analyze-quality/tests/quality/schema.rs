@@ -241,10 +241,6 @@ fn volume_and_freshness_are_held_against_the_data_and_the_options() {
         let report = alone(config.clone(), &rows(100));
         assert_eq!(codes(&report).into_iter().map(|it| it.0).collect::<Vec<_>>(), expected, "{config}");
     }
-    for column in ["x", "y"] {
-        let report = alone(json!({ "freshness": { "column": column, "newest": "2001-09-09" } }), &rows(100));
-        assert!(report.gaps.iter().any(|it| it.what == "freshness"), "{column}");
-    }
     let quiet = json!({ "limits": { "samples_mix": 1.0, "time_overlap": 1.0 } });
     assert_eq!(codes(&run(quiet.clone(), &rows(1000), &rows(10))), [("MW-Q001", "rows")]);
     assert_eq!(codes(&run(quiet, &rows(1000), &rows(11))), []);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use modelwatch_sdk::{
     Report,
-    arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, ListArray, NullArray, types::Float64Type},
+    arrow::array::{
+        ArrayRef, BooleanArray, Decimal128Array, Float64Array, ListArray, NullArray, TimestampSecondArray,
+        types::Float64Type,
+    },
     report::{Severity, Status},
     rows::Use,
 };
@@ -111,4 +114,36 @@ fn categories_and_patterns_of_values_that_are_no_texts_are_not_checked() {
             "are not written as texts, so that none was looked at: write them as texts, or take the rule away"
         ));
     }
+}
+
+#[test]
+fn freshness_is_that_of_times_or_seconds_and_else_not_checked() {
+    let fresh = |at: ArrayRef| {
+        let table =
+            batch_of(vec![("at", &[Use::Timestamp], at), ("y", &[Use::Feature], floats((0..50).map(f64::from)))]);
+        alone(json!({ "freshness": { "as_of": "2001-09-09T03:00:00Z", "max_age": "1h" } }), &table)
+    };
+    // 2001-09-09T01:46:40Z and later.
+    let found = fresh(integers((0..50).map(|it| 1_000_000_000 + it)));
+    assert!(
+        finding(&found, "MW-Q002").message.starts_with("the youngest row is of 2001-09-09T01:47:29Z, 12.5 min older")
+    );
+    assert_eq!(found.checks, []);
+    let found = fresh(floats((0..50).map(|it| 1_000_004_000.0 + f64::from(it))));
+    assert_eq!((codes(&found).iter().filter(|it| it.0 == "MW-Q002").count(), found.checks.len()), (0, 0));
+    let milliseconds = integers((0..50).map(|it| 1_000_004_000_000 + it));
+    let unfit: [(ArrayRef, &str); 4] = [
+        (milliseconds, "numbers are seconds since 1970, and the greatest of the column `at` is beyond the calendar"),
+        (texts(["2001-09-09"; 50]), "the column `at` has values of type Utf8, and no dates, timestamps or seconds"),
+        (Arc::new(NullArray::new(50)), "every value of the column `at` is missing"),
+        (Arc::new(TimestampSecondArray::new_null(50)), "every value of the column `at` is missing"),
+    ];
+    for (at, why) in unfit {
+        let found = fresh(at);
+        let [check] = &found.checks[..] else { panic!("{:?}", found.checks) };
+        assert_eq!((check.metric.as_str(), check.status), ("freshness", Status::NotChecked));
+        assert!(check.message.starts_with(why), "{}", check.message);
+    }
+    let absent = alone(json!({ "freshness": { "column": "z", "newest": "2001-09-09" } }), &x(floats([1.0, 2.0])));
+    assert_eq!(absent.checks[0].message, "the current rows do not have the column `z`");
 }

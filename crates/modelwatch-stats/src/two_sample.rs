@@ -33,7 +33,7 @@ mod winsorize;
 
 pub use anderson_darling::anderson_darling;
 pub use binning::{BinCounts, BinRule, Values, bin_edges, count_into};
-pub use category_omnibus::{category_omnibus, least_category_p};
+pub use category_omnibus::{category_omnibus, dealt_test, least_category_p, least_dealt_p};
 pub use contingency::{ChiSquared, Yates, chi2_contingency, chi2_contingency_with, cramers_v, g_test, homogeneity};
 pub(crate) use cramer_von_mises::RankSquares;
 pub use cramer_von_mises::{CramerVonMises, cramer_von_mises, cramer_von_mises_tied};

@@ -177,12 +177,14 @@ pub(crate) enum Detail {
     Categorical {
         /// The chi-squared statistic that was tested; none where no table with two cells is left.
         chi2_statistic: Option<f64>,
-        /// The p-value of the chi-squared distribution; none where rows were dealt, as no category is frequent.
+        /// Its p-value; none where rows were dealt for a part of the p-value of the column, as no category is frequent.
         chi2_p_value: Option<f64>,
         /// Whether all rows fell into one cell, so that nothing was tested.
         is_untested: bool,
         /// Why there may be drift where none was found.
         undecided: Option<String>,
+        /// The rare categories that count as one in the test that was asked for, where their rows cannot be dealt.
+        pooled: Option<String>,
     },
 }
 
@@ -215,6 +217,11 @@ impl Part {
     /// Returns why there may be drift where none was found, if there may.
     pub(crate) fn undecided(&self) -> Option<&str> {
         if let Detail::Categorical { undecided: Some(it), .. } = &self.detail { Some(it) } else { None }
+    }
+
+    /// Returns the categories that count as one in the test, where the rows of rare ones cannot be dealt.
+    pub(crate) fn pooled(&self) -> Option<&str> {
+        if let Detail::Categorical { pooled: Some(it), .. } = &self.detail { Some(it) } else { None }
     }
 
     /// Returns whether whole numbers beyond 2^53 were rounded.

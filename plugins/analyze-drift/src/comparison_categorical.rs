@@ -5,8 +5,8 @@ use modelwatch_stats::{
     categories::{AlignedCounts, CategoryCounts, align},
     peers::Categories,
     two_sample::{
-        CellDistance, LogBase, PermutedChi2, Shares, Yates, chi2_contingency_with, fisher_exact, jensen_shannon,
-        least_category_p, psi,
+        CellDistance, LogBase, PermutedChi2, Shares, Yates, chi2_contingency_with, dealt_test, fisher_exact,
+        jensen_shannon, least_category_p, least_dealt_p, psi,
     },
 };
 
@@ -63,6 +63,9 @@ pub(crate) fn compare_categories(
     let has_no_frequent =
         !(0..all.0.len()).any(|it| (all.0[it] as f64 + all.1[it] as f64) * smaller_share(&aligned) >= MIN_EXPECTED);
     let (chi2_statistic, chi2_p_value) = chi2(method, tables, has_no_frequent)?;
+    let shares_cells =
+        matches!(method, Method::Chi2 | Method::G) && tables.has_rare() && tables.dealt(method).is_none();
+    let pooled_names = shares_cells.then(|| sharing(&pooling, &aligned, &all)).filter(|it| !it.is_empty());
     let cells = match &weighted {
         None => cells(&aligned, &others),
         Some(it) => cells(it, &in_groups(it, others.len())),
@@ -87,7 +90,7 @@ pub(crate) fn compare_categories(
         constant: constant((reference.masses(), n), (current.masses(), m)),
         has_one_value,
         score,
-        detail: Detail::Categorical { chi2_statistic, chi2_p_value, is_untested, undecided },
+        detail: Detail::Categorical { chi2_statistic, chi2_p_value, is_untested, undecided, pooled: pooled_names },
         cells,
     })
 }
@@ -105,6 +108,12 @@ fn bounds(further: &Further, psi: f64, jensen_shannon: f64) -> Bounds {
 /// Returns the chi-squared statistic that is tested, and its p-value, as far as there are such.
 fn chi2(method: Method, tables: Tables<'_>, has_no_frequent: bool) -> Result<(Option<f64>, Option<f64>), String> {
     let (left, right) = tables.large;
+    if tables.dealt(method).is_some() {
+        // The same rows are dealt for G.
+        let (left, right) = tables.all;
+        let test = PermutedChi2::new(left, right).map(|it| dealt_test(&it, left, right)).map_err(|e| e.to_string())?;
+        return Ok((Some(test.statistic), Some(test.p_value)));
+    }
     if has_no_frequent && tables.is_of_all(method) && tables.n_categories() > 2 {
         // Rows are dealt, and what comes of that is a part of the p-value of the column. The table is that of one category alone.
         if let Ok(dealt) = PermutedChi2::new(tables.all.0, tables.all.1) {
@@ -252,8 +261,26 @@ fn pooled(pooling: &[Vec<usize>], all: &(Vec<u64>, Vec<u64>)) -> (Vec<u64>, Vec<
     pooling.iter().map(|places| (sum(&all.0, places), sum(&all.1, places))).unzip()
 }
 
+/// Returns the names of the categories that share a cell of the large table, for each such cell.
+fn sharing(pooling: &[Vec<usize>], aligned: &AlignedCounts, all: &(Vec<u64>, Vec<u64>)) -> String {
+    let name = |at: usize| aligned.keys.get(at).map_or("further categories".to_owned(), |it| format!("`{it}`"));
+    let of = |places: &Vec<usize>| -> Option<String> {
+        let mut names: Vec<String> =
+            places.iter().filter(|it| all.0[**it] > 0 || all.1[**it] > 0).map(|it| name(*it)).collect();
+        names.dedup();
+        let n = names.len();
+        names.truncate(MAX_NAMES);
+        let rest = if n > MAX_NAMES { format!(" and {} more", n - MAX_NAMES) } else { String::new() };
+        (n > 1).then(|| format!("{}{rest}", names.join(", ")))
+    };
+    pooling.iter().filter_map(of).collect::<Vec<_>>().join("; ")
+}
+
 /// Returns whether no counts with the same sums could be significant.
 fn is_hopeless(config: &Config, method: Method, tables: Tables<'_>) -> bool {
+    if tables.dealt(method).is_some() {
+        return least_dealt_p(tables.all.0, tables.all.1) > config.alpha();
+    }
     let (left, right) = tables.large;
     let is_of_all = tables.is_of_all(method) && tables.has_rare();
     if is_of_all && least_category_p(tables.all.0, tables.all.1) <= config.alpha() {

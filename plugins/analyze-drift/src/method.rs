@@ -64,9 +64,10 @@ pub enum Method {
     TotalVariation,
     /// The greatest difference of two shares; of numbers, over the tenths of the reference.
     Chebyshev,
-    /// Categories: the two-sample chi-squared test, corrected by Yates for two of them.
+    /// Categories: the two-sample chi-squared test, corrected by Yates for two of them. Where some are rare, its p-value is of the permutation
+    /// distribution, and beyond that of the categories that changed most. Of weighted rows, rare categories share a cell.
     Chi2,
-    /// Categories: the two-sample G test.
+    /// Categories: the two-sample G test; of rare ones as `chi2`.
     G,
     /// Two categories: Fisher's exact test.
     Fisher,

@@ -133,6 +133,12 @@ pub(crate) fn column_gaps(comparison: &Comparison, reference: &Kept, current: &K
     if let Some(why) = columns.into_iter().flatten().find_map(|it| it.left_out()) {
         res.push(Gap::new(format!("{place}, in part"), why));
     }
+    if let Some(names) = comparison.parts().iter().find_map(Part::pooled) {
+        let why = format!(
+            "rows of different weights, and more than 2^33, are not dealt, so that the test counts rare categories as one, and what differs between those alone is not seen: {names}"
+        );
+        res.push(Gap::new(format!("{place}, rare categories"), why));
+    }
     if comparison.parts().iter().any(Part::is_rounded) {
         let why = "whole numbers from 2^53 on were rounded to floats, as they are further apart than that, are held against floats, or are of a profile that an older program made of more than its budget; name the column in `categorical` or `exclude` if it is an id";
         res.push(Gap::new(format!("{place}, last digits"), why));

@@ -5,11 +5,11 @@ use modelwatch_stats::{
     intervals::Interval,
     peers::{Categories, Numbers, alibi, evidently, nannyml, scipy, tfdv},
     two_sample::{
-        Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, Shares, Test, Yates, anderson_darling,
-        category_omnibus, cell_effect, chance_variation, chi2_contingency_with, cramer_von_mises_tied, discrepancy,
-        energy, epps_singleton, epps_singleton_pooled, fisher_exact, g_test, homogeneity, ks_effect_of, kuiper,
-        mann_whitney, omnibus_of, robust_deviation, skewness_of_difference, student_t, wasserstein, wasserstein_effect,
-        welch_t, winsorize, z_test,
+        Alternative, CellDistance, CramerVonMises, Effect, Levels, MannWhitney, PermutedChi2, Shares, Test, Yates,
+        anderson_darling, category_omnibus, cell_effect, chance_variation, chi2_contingency_with,
+        cramer_von_mises_tied, dealt_test, discrepancy, energy, epps_singleton, epps_singleton_pooled, fisher_exact,
+        g_test, homogeneity, ks_effect_of, kuiper, mann_whitney, omnibus_of, robust_deviation, skewness_of_difference,
+        student_t, wasserstein, wasserstein_effect, welch_t, winsorize, z_test,
     },
 };
 
@@ -85,7 +85,19 @@ pub(crate) struct Tables<'a> {
 impl Tables<'_> {
     /// Whether more is looked at than the large table.
     pub(crate) fn is_of_all(self, method: Method) -> bool {
-        !self.is_weighted && !matches!(method, Method::Chi2 | Method::G | Method::Z | Method::Fisher)
+        !self.is_weighted && !matches!(method, Method::Z | Method::Fisher)
+    }
+
+    /// Returns the dealings of all rows, where the test by this name would look at the large table alone, and rare categories share a cell of it.
+    pub(crate) fn dealt(self, method: Method) -> Option<PermutedChi2> {
+        if self.is_weighted || !self.has_rare() {
+            return None;
+        }
+        match method {
+            Method::Chi2 => PermutedChi2::new(self.all.0, self.all.1).ok(),
+            Method::G => PermutedChi2::likelihood_ratio(self.all.0, self.all.1).ok(),
+            _ => None,
+        }
     }
 
     /// Whether categories share a cell.
@@ -279,6 +291,7 @@ pub(crate) fn score_categories(method: Method, least: &MinEffect, tables: Tables
             if is_of_all { category_omnibus(all.0, all.1, (large, tables.has_rare())) } else { large }
         }
     };
+    let test = tables.dealt(method).map_or(test, |it| dealt_test(&it, all.0, all.1));
     let mut effect = match cell_size(method, least, all).map_err(text)? {
         Some(it) => it,
         None => {

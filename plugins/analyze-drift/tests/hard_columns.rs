@@ -478,3 +478,26 @@ fn great_whole_numbers_are_compared_with_floats() {
         }
     }
 }
+
+#[test]
+fn rare_categories_are_tested_one_by_one_by_name() {
+    let rows = |counts: [(&'static str, usize); 4]| {
+        let names = counts.into_iter().flat_map(|(name, n)| std::iter::repeat_n(name, n));
+        features(vec![("x", Arc::new(StringArray::from_iter_values(names.collect::<Vec<_>>())) as ArrayRef)])
+    };
+    // The statistics are those of SciPy, of all categories.
+    let few = (rows([("a", 600), ("b", 399), ("err", 1), ("z", 0)]), rows([("a", 12), ("b", 5), ("err", 3), ("z", 0)]));
+    let many =
+        (rows([("a", 6000), ("b", 4000), ("z", 0), ("y", 0)]), rows([("a", 120), ("b", 60), ("new", 20), ("y", 0)]));
+    let found = |method: &str, tables: &(RecordBatch, RecordBatch)| {
+        let report = run(json!({ "method": method, "predictions": false }), &tables.0, &tables.1);
+        assert_eq!(report.gaps, []);
+        (of_column(&report, "chi2_statistic", "x").unwrap(), of_column(&report, "p_value", "x").unwrap())
+    };
+    for method in ["chi2", "g"] {
+        let (statistic, p_value) = found(method, &few);
+        assert!((statistic - 112.104059406).abs() < 1e-6 && p_value < 1e-3, "{method}: {statistic}, {p_value}");
+        let (statistic, p_value) = found(method, &many);
+        assert!((statistic - 1004.926108374).abs() < 1e-6 && p_value < 1e-20, "{method}: {statistic}, {p_value}");
+    }
+}

@@ -333,3 +333,24 @@ fn a_run_keeps_its_budget_whatever_the_weights_are() {
         }
     }
 }
+
+#[test]
+fn a_gap_names_the_categories_that_share_a_cell() {
+    let rows = |counts: [(&'static str, usize); 4]| -> Vec<Row> {
+        let row = |name: &'static str, it: usize| (it as f64, name, if it.is_multiple_of(2) { 0.5 } else { 1.5 });
+        counts.into_iter().flat_map(|(name, n)| (0..n).map(move |it| row(name, it))).collect()
+    };
+    let (before, now) =
+        (rows([("a", 600), ("b", 400), ("c", 2), ("d", 0)]), rows([("a", 60), ("b", 38), ("c", 0), ("d", 2)]));
+    let gaps = |report: Report| -> Vec<(String, String)> {
+        let gaps = report.gaps.into_iter().filter(|it| it.what.contains("rare categories"));
+        gaps.map(|it| (it.what, it.why)).collect()
+    };
+    for method in ["chi2", "g"] {
+        let config = json!({ "methods": { "name": method } });
+        let found = gaps(run(config.clone(), &batch(&before), &batch(&now)));
+        assert_eq!(found.len(), 1, "{method}");
+        assert!(found[0].0 == "column `name`, rare categories" && found[0].1.ends_with("`b`, `c`, `d`"), "{found:?}");
+        assert_eq!(gaps(run(config, &without_weights(&before), &without_weights(&now))), []);
+    }
+}

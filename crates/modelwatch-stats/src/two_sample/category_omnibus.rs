@@ -39,10 +39,7 @@ const SEED: u64 = 2026;
 /// assert!(category_omnibus(&reference, &current, (large, true)).p_value < 0.01);
 /// ```
 pub fn category_omnibus(reference: &[u64], current: &[u64], (large, has_rare): (Test, bool)) -> Test {
-    let single = most_changed(reference, current) / SINGLE;
-    let new = one_sided_rows(reference, current) / NEW;
-    let lost = one_sided_rows(current, reference) / LOST;
-    let others = single.min(new).min(lost).min(1.0);
+    let others = of_single(reference, current).min(1.0);
     // There are no dealings of more rows than can be counted exactly.
     let permuted = if has_rare { PermutedChi2::new(reference, current).ok() } else { None };
     let Some(permuted) = permuted else { return Test { p_value: others.min(large.p_value / CHI2), ..large } };
@@ -52,6 +49,36 @@ pub fn category_omnibus(reference: &[u64], current: &[u64], (large, has_rare): (
         return Test { statistic, p_value: others };
     }
     Test { statistic, p_value: others.min(permuted.p_value(SEED) / (CHI2 - LARGE)) }
+}
+
+/// Returns the test of two rows of counts by the dealings of all their rows.
+///
+/// The p-value is that of the dealings. Where none of these is as extreme as the data, it is as well at most the least p-value of single
+/// categories in [`category_omnibus`], over their parts of the level alone: it is valid at any level, as it is the one or the other that decides
+/// at levels from [`PermutedChi2::resolution`] on and below.
+///
+/// ```
+/// use modelwatch_stats::two_sample::{PermutedChi2, dealt_test};
+///
+/// let (reference, current) = ([6000, 4000, 0], [120, 60, 20]);
+/// let dealt = PermutedChi2::new(&reference, &current).unwrap();
+/// let test = dealt_test(&dealt, &reference, &current);
+/// assert!(test.statistic > 600.0 && test.p_value < 1e-12);
+/// ```
+pub fn dealt_test(dealt: &PermutedChi2, reference: &[u64], current: &[u64]) -> Test {
+    let (statistic, p_value) = (dealt.statistic(), dealt.p_value(SEED));
+    if p_value > dealt.resolution() {
+        return Test { statistic, p_value };
+    }
+    Test { statistic, p_value: p_value.min(of_single(reference, current) * (SINGLE + NEW + LOST)) }
+}
+
+/// Returns the least p-value of single categories: that changed, are new or are lost, each over its part of the level.
+fn of_single(reference: &[u64], current: &[u64]) -> f64 {
+    let single = most_changed(reference, current) / SINGLE;
+    let new = one_sided_rows(reference, current) / NEW;
+    let lost = one_sided_rows(current, reference) / LOST;
+    single.min(new).min(lost)
 }
 
 /// Returns the least p-value of a category against all others, each over its share of all rows.
@@ -84,17 +111,23 @@ fn most_changed(reference: &[u64], current: &[u64]) -> f64 {
 /// Returns the least p-value that [`category_omnibus`] can give of counts with the same sums, by those dealings in which each category is
 /// whole on one side, as if they were dealt independently.
 pub fn least_category_p(reference: &[u64], current: &[u64]) -> f64 {
+    (least_dealt_p(reference, current) / (CHI2 - LARGE)).min(1.0)
+}
+
+/// Returns the least p-value that [`dealt_test`] can give of counts with the same sums, as [`least_category_p`].
+pub fn least_dealt_p(reference: &[u64], current: &[u64]) -> f64 {
     let (m, n) = (total(reference), total(current));
     let whole = |(left, right): (&u64, &u64)| {
         let rows = *left as f64 + *right as f64;
         if rows > 0.0 { (m / (m + n)).powf(rows) + (n / (m + n)).powf(rows) } else { 1.0 }
     };
-    (reference.iter().zip(current).map(whole).product::<f64>() / (CHI2 - LARGE)).min(1.0)
+    reference.iter().zip(current).map(whole).product::<f64>().min(1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     const NOTHING: Test = Test { statistic: 0.0, p_value: 1.0 };
 
@@ -132,6 +165,45 @@ mod tests {
         let most = 1 << 34;
         let found = category_omnibus(&[most, most, 0], &[most, most, 3], (NOTHING, true));
         assert_eq!((found.statistic, found.p_value), (0.0, 1.0));
+    }
+
+    #[test]
+    fn what_is_dealt_alarms_no_more_often_than_it_should() {
+        let mut random = Random::new(5);
+        let mut few = [[0u32; 3]; 2];
+        const RUNS: u32 = 1_000;
+        for _ in 0..RUNS {
+            // Two frequent categories and twenty rare ones.
+            let mut side = |rows: u32| {
+                let mut counts = vec![0u64; 22];
+                (0..rows).for_each(|_| {
+                    let it = random.below(1000);
+                    counts[if it < 20 { 2 + it } else { it % 2 } as usize] += 1;
+                });
+                counts
+            };
+            let (left, right) = (side(1000), side(60));
+            let dealt = [PermutedChi2::new(&left, &right), PermutedChi2::likelihood_ratio(&left, &right)];
+            for (few, dealt) in few.iter_mut().zip(dealt) {
+                let p = dealt_test(&dealt.unwrap(), &left, &right).p_value;
+                few.iter_mut().zip([0.01, 0.05, 0.2]).for_each(|(it, level)| *it += u32::from(p <= level));
+            }
+        }
+        for (count, level) in few.into_iter().flat_map(|it| it.into_iter().zip([0.01, 0.05, 0.2])) {
+            let n = f64::from(RUNS);
+            let allowed = n * level + 3.0 * (n * level * (1.0 - level)).sqrt();
+            assert!(f64::from(count) <= allowed && f64::from(count) > 0.4 * n * level, "{count} of {n} at {level}");
+        }
+    }
+
+    #[test]
+    fn what_no_dealing_reaches_is_as_rare_as_its_category() {
+        let p_value = |reference: &[u64], current: &[u64]| {
+            dealt_test(&PermutedChi2::new(reference, current).unwrap(), reference, current).p_value
+        };
+        assert!(p_value(&[600, 399, 1], &[12, 5, 3]) < 1e-3);
+        assert!(p_value(&[6000, 4000, 0], &[120, 60, 20]) < 1e-20);
+        assert!(p_value(&[600, 399, 1], &[12, 8, 0]) > 0.5);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The χ² test of two rows of counts by its permutation distribution, which holds however rare the categories are.
+//! The χ² and G tests of two rows of counts by their permutation distributions, which hold however rare the categories are.
 
 use super::n_rows;
 use crate::{
@@ -16,8 +16,10 @@ const MOST_STEPS: f64 = 1e7;
 const MOST_ROWS: u64 = 1 << 33;
 /// Equal statistics differ by rounding.
 const TIE: f64 = 1.0 - 1e-10;
+/// So much of each row, too, where terms cancel.
+const LOST_DIGITS: f64 = 1e-14;
 
-/// Pearson's χ² of two rows of counts, and how it is distributed where all rows are dealt at random to two sides of the same sizes.
+/// Pearson's χ² of two rows of counts, or G, and how it is distributed where all rows are dealt at random to two sides of the same sizes.
 ///
 /// ```
 /// use modelwatch_stats::two_sample::PermutedChi2;
@@ -32,8 +34,19 @@ pub struct PermutedChi2 {
     places: Vec<u64>,
     /// The rows of the smaller side.
     dealt: u64,
-    /// The terms of the smaller side.
+    /// What they add up to.
+    statistic: Statistic,
+    /// The terms of the data.
     terms: f64,
+}
+
+/// What is added up over the categories.
+#[derive(Clone, Copy, Debug)]
+enum Statistic {
+    /// The squared deviations of the smaller side, over the rows.
+    Pearson,
+    /// Half of G.
+    LikelihoodRatio,
 }
 
 impl PermutedChi2 {
@@ -41,6 +54,26 @@ impl PermutedChi2 {
     ///
     /// Undefined if a side has no rows, the lengths differ, or there are more than 2³³ rows.
     pub fn new(reference: &[u64], current: &[u64]) -> Result<Self, Undefined> {
+        Self::of(Statistic::Pearson, reference, current)
+    }
+
+    /// Takes the counts for the likelihood ratio, G, in the place of Pearson's statistic.
+    ///
+    /// Undefined as [`PermutedChi2::new`].
+    ///
+    /// ```
+    /// use modelwatch_stats::two_sample::{PermutedChi2, Yates, g_test};
+    ///
+    /// let (reference, current) = ([600, 399, 1], [12, 5, 3]);
+    /// let dealt = PermutedChi2::likelihood_ratio(&reference, &current).unwrap();
+    /// let test = g_test(&reference, &current, Yates::Off).unwrap();
+    /// assert!((dealt.statistic() - test.statistic).abs() < 1e-9);
+    /// ```
+    pub fn likelihood_ratio(reference: &[u64], current: &[u64]) -> Result<Self, Undefined> {
+        Self::of(Statistic::LikelihoodRatio, reference, current)
+    }
+
+    fn of(statistic: Statistic, reference: &[u64], current: &[u64]) -> Result<Self, Undefined> {
         if reference.len() != current.len() {
             return Err(Undefined::new(Reason::LengthMismatch));
         }
@@ -58,7 +91,7 @@ impl PermutedChi2 {
         for (own, others) in &counts {
             places.push(places[places.len() - 1] + own + others);
         }
-        let mut res = Self { places, dealt: left.min(right), terms: 0.0 };
+        let mut res = Self { places, dealt: left.min(right), statistic, terms: 0.0 };
         res.terms = counts.iter().enumerate().map(|(at, it)| res.term(at, it.0)).sum();
         Ok(res)
     }
@@ -70,8 +103,11 @@ impl PermutedChi2 {
 
     /// Returns the statistic, uncorrected.
     pub fn statistic(&self) -> f64 {
-        // The terms of both sides have the same ratio everywhere.
-        self.terms / (self.share() * (1.0 - self.share()))
+        match self.statistic {
+            // The terms of both sides have the same ratio everywhere.
+            Statistic::Pearson => self.terms / (self.share() * (1.0 - self.share())),
+            Statistic::LikelihoodRatio => 2.0 * self.terms.max(0.0),
+        }
     }
 
     /// Returns the share of the dealings that are at least as extreme as the data.
@@ -81,15 +117,25 @@ impl PermutedChi2 {
     /// valid at any level. The seed decides which dealings these are.
     pub fn p_value(&self, seed: u64) -> f64 {
         let mut random = Random::new(seed);
+        let least = self.least_extreme();
         let mut extreme = 0;
         for dealings in 1..=self.most() {
             let terms = self.deal(&mut random, (0, self.categories()), self.dealt);
-            extreme += u64::from(terms >= self.terms * TIE);
+            extreme += u64::from(terms >= least);
             if extreme == ENOUGH {
                 return extreme as f64 / dealings as f64;
             }
         }
         (extreme + 1) as f64 / (self.most() + 1) as f64
+    }
+
+    /// Returns from which sum of terms on a dealing is as extreme as the data.
+    fn least_extreme(&self) -> f64 {
+        match self.statistic {
+            Statistic::Pearson => self.terms * TIE,
+            // Terms of either sign cancel in each category.
+            Statistic::LikelihoodRatio => self.terms * TIE - self.places[self.categories()] as f64 * LOST_DIGITS,
+        }
     }
 
     fn most(&self) -> u64 {
@@ -109,8 +155,13 @@ impl PermutedChi2 {
     fn deal(&self, random: &mut Random, (start, end): (usize, usize), rows: u64) -> f64 {
         let of = |start: usize, end: usize| self.places[end] - self.places[start];
         if rows == 0 {
-            // The sum of `e² / c`.
-            return self.share().powi(2) * of(start, end) as f64;
+            let rows = of(start, end) as f64;
+            return match self.statistic {
+                // The sum of `e² / c`.
+                Statistic::Pearson => self.share().powi(2) * rows,
+                // All of them are on the other side.
+                Statistic::LikelihoodRatio => -rows * (-self.share()).ln_1p(),
+            };
         }
         if end - start == 1 {
             return self.term(start, rows);
@@ -120,10 +171,16 @@ impl PermutedChi2 {
         self.deal(random, (start, middle), first) + self.deal(random, (middle, end), rows - first)
     }
 
-    /// `(a - e)² / c`, where `c` rows are in the category, of which the smaller side has `a` and is expected to have `e`.
+    /// `(a - e)² / c`, where `c` rows are in the category, of which the smaller side has `a` and is expected to have `e`; or the sum of
+    /// `a ln(a / e)` over both sides.
     fn term(&self, category: usize, count: u64) -> f64 {
         let rows = (self.places[category + 1] - self.places[category]) as f64;
-        (count as f64 - rows * self.share()).powi(2) / rows
+        let (own, share) = (count as f64, self.share());
+        let side = |own: f64, expected: f64| if own > 0.0 { own * (own / expected).ln() } else { 0.0 };
+        match self.statistic {
+            Statistic::Pearson => (own - rows * share).powi(2) / rows,
+            Statistic::LikelihoodRatio => side(own, rows * share) + side(rows - own, rows * (1.0 - share)),
+        }
     }
 
     /// The smaller side's share of all rows.
@@ -135,7 +192,7 @@ impl PermutedChi2 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::two_sample::{Shares, chi2_contingency, fisher_exact};
+    use crate::two_sample::{Shares, Yates, chi2_contingency, fisher_exact, g_test};
 
     fn p_value(reference: &[u64], current: &[u64]) -> f64 {
         PermutedChi2::new(reference, current).unwrap().p_value(1)
@@ -188,6 +245,22 @@ mod tests {
             let allowed = expected + 3.0 * (n * level * (1.0 - level)).sqrt();
             assert!(f64::from(count) <= allowed && f64::from(count) > 0.7 * expected, "{count} of {n} at {level}");
         }
+    }
+
+    #[test]
+    fn the_likelihood_ratio_of_large_counts_is_distributed_as_g() {
+        for (left, right) in
+            [([4000, 2500, 900, 120], [390, 260, 95, 21]), ([500, 400, 300, 200], [450, 410, 330, 250])]
+        {
+            let expected = g_test(&left, &right, Yates::Off).unwrap();
+            let found = PermutedChi2::likelihood_ratio(&left, &right).unwrap();
+            assert!((found.statistic() / expected.statistic - 1.0).abs() < 1e-9, "{found:?}, expected {expected:?}");
+            let ratio = found.p_value(3) / expected.p_value;
+            assert!((0.4..2.5).contains(&ratio), "{ratio} of {expected:?}");
+        }
+        let ids = [[1; 60].to_vec(), [0; 60].to_vec()];
+        let (left, right) = ([&ids[0][..], &ids[1]].concat(), [&ids[1][..], &ids[0]].concat());
+        assert_eq!(PermutedChi2::likelihood_ratio(&left, &right).unwrap().p_value(1), 1.0);
     }
 
     #[test]

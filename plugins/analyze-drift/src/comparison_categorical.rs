@@ -16,12 +16,12 @@ use crate::{
     config::Config,
     further::{Further, undecided},
     method::Method,
-    scores::{LEAST_SHARE, PeerScore, Tables, distance_of, peer_score_of_categories, reaches, score_categories},
+    scores::{
+        LEAST_SHARE, MIN_EXPECTED, PeerScore, Tables, distance_of, peer_score_of_categories, reaches, score_categories,
+    },
     weights::{Counted, Footing, aligned_categories, check_size, unweighted},
 };
 
-/// A category of which fewer rows are expected in the smaller role is rare.
-const MIN_EXPECTED: f64 = 5.0;
 /// The large table has cells of rare categories if no more of its cells than this share are such, and more rows than that are expected in each.
 const MAX_RARE: f64 = 0.2;
 const LEAST_EXPECTED: f64 = 1.0;
@@ -62,7 +62,10 @@ pub(crate) fn compare_categories(
     }
     let has_no_frequent =
         !(0..all.0.len()).any(|it| (all.0[it] as f64 + all.1[it] as f64) * smaller_share(&aligned) >= MIN_EXPECTED);
-    let (chi2_statistic, chi2_p_value) = chi2(method, tables, has_no_frequent)?;
+    let (chi2_statistic, chi2_p_value) = match tables.dealt(method) {
+        Some(_) if method == Method::Chi2 => (Some(score.statistic), Some(score.p_value)),
+        _ => chi2(method, tables, has_no_frequent)?,
+    };
     let shares_cells =
         matches!(method, Method::Chi2 | Method::G) && tables.has_rare() && tables.dealt(method).is_none();
     let pooled_names = shares_cells.then(|| sharing(&pooling, &aligned, &all)).filter(|it| !it.is_empty());
@@ -495,6 +498,22 @@ mod tests {
         let [left, right] = [&reference, &current].map(|rows| Counted { rows, weighted: None });
         let part = compare_categories(&Config { min_rows: 1, ..Config::default() }, Method::Chi2, None, left, right);
         assert!(matches!(part.unwrap().detail, Detail::Categorical { is_untested: true, .. }));
+    }
+
+    #[test]
+    fn what_many_categories_share_is_found_beyond_the_dealings() {
+        let names: Vec<String> = (0..60).map(|it| format!("c{it}")).collect();
+        let rows = |of_even: u64, of_odd: u64| -> Vec<(&str, u64)> {
+            let count = |at: usize| if at.is_multiple_of(2) { of_even } else { of_odd };
+            let common = names.iter().enumerate().map(|(at, it)| (it.as_str(), count(at)));
+            common.chain([("rare", 1)]).collect()
+        };
+        let [reference, current] = [of(&rows(60, 40)), of(&rows(40, 60))];
+        for method in [Method::Chi2, Method::G] {
+            let [left, right] = [&reference, &current].map(|rows| Counted { rows, weighted: None });
+            let part = compare_categories(&Config::default(), method, None, left, right).unwrap();
+            assert!(part.score.p_value < 1e-20, "{method:?}: {:?}", part.score);
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::{
 /// What takes the place of an empty cell's share in logarithms.
 pub(crate) const LEAST_SHARE: f64 = 1e-4;
 
+/// A category of which fewer rows are expected in the smaller role is rare.
+pub(crate) const MIN_EXPECTED: f64 = 5.0;
+
 /// The confidence of the interval around an effect.
 const LEVEL: f64 = 0.95;
 
@@ -89,8 +92,10 @@ impl Tables<'_> {
     }
 
     /// Returns the dealings of all rows, where the test by this name would look at the large table alone, and rare categories share a cell of it.
+    /// G is too large as well where some have a cell of their own.
     pub(crate) fn dealt(self, method: Method) -> Option<PermutedChi2> {
-        if self.is_weighted || !self.has_rare() {
+        let is_dealt = self.has_rare() || method == Method::G && self.n_categories() > 2 && self.has_few_rows();
+        if self.is_weighted || !is_dealt {
             return None;
         }
         match method {
@@ -103,6 +108,15 @@ impl Tables<'_> {
     /// Whether categories share a cell.
     pub(crate) fn has_rare(self) -> bool {
         self.n_categories() > self.large.0.len()
+    }
+
+    /// Whether some category is rare.
+    fn has_few_rows(self) -> bool {
+        let (reference, current) = self.all;
+        let rows = |counts: &[u64]| counts.iter().map(|it| *it as f64).sum::<f64>();
+        let (n, m) = (rows(reference), rows(current));
+        let expected = |it: (&u64, &u64)| (*it.0 as f64 + *it.1 as f64) * n.min(m) / (n + m);
+        reference.iter().zip(current).map(expected).any(|it| it > 0.0 && it < MIN_EXPECTED)
     }
 
     /// How many categories have rows.
@@ -291,7 +305,7 @@ pub(crate) fn score_categories(method: Method, least: &MinEffect, tables: Tables
             if is_of_all { category_omnibus(all.0, all.1, (large, tables.has_rare())) } else { large }
         }
     };
-    let test = tables.dealt(method).map_or(test, |it| dealt_test(&it, all.0, all.1));
+    let test = tables.dealt(method).map_or(test, |it| deal(&it, all, test.p_value));
     let mut effect = match cell_size(method, least, all).map_err(text)? {
         Some(it) => it,
         None => {
@@ -308,6 +322,16 @@ pub(crate) fn score_categories(method: Method, least: &MinEffect, tables: Tables
         _ => "chi-squared statistic",
     };
     Ok(Score { statistic: test.statistic, statistic_name, p_value: test.p_value, effect, ks: None })
+}
+
+/// Returns the test of all categories by dealing their rows, given the p-value of the large table: where no dealing is as extreme as the data,
+/// that and the single categories each have half of the level.
+pub(crate) fn deal(dealt: &PermutedChi2, (left, right): (&[u64], &[u64]), large: f64) -> Test {
+    let test = dealt_test(dealt, left, right);
+    if test.p_value > dealt.resolution() {
+        return test;
+    }
+    Test { p_value: dealt.resolution().min(2.0 * test.p_value.min(large)), ..test }
 }
 
 /// Returns what another tool says of numbers, judged by its rule.

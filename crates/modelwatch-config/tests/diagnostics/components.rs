@@ -302,6 +302,23 @@ fn an_output_that_the_model_does_not_have_is_shown_where_it_is_named() {
 }
 
 #[test]
+fn a_confidence_of_a_metric_without_intervals_is_shown_at_the_condition() {
+    let text = "name = \"it\"\n[[verify]]\nuses = \"metrics\"\nrequire.max_error = \"<= 1 with confidence 95%\"\n";
+    let document = parse("pipeline.toml".as_ref(), text, &[]).document;
+    let message = "`metrics` never reports a confidence interval of `max_error`";
+    let found = [document.at("/verify/0/require/max_error", "E0215", message, Some("require a quantile"))];
+    insta::assert_snapshot!(render(&found, &document, false), @r##"
+    error[E0215]: `metrics` never reports a confidence interval of `max_error`
+     --> pipeline.toml:4:21
+      |
+    4 | require.max_error = "<= 1 with confidence 95%"
+      |                     ^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: require a quantile
+    "##);
+}
+
+#[test]
 fn another_order_of_columns_is_shown_where_they_are_named() {
     let text = "name = \"it\"\n[data.columns]\ninputs.x = \"mean_*\"\n[[verify]]\nuses = \"metrics\"\n";
     let document = parse("pipeline.toml".as_ref(), text, &[]).document;

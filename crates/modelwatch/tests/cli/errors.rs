@@ -391,7 +391,7 @@ fn a_method_may_be_that_of_an_output() {
     let inputs = "inputs.X = ['mean_*', '*_error', 'worst_*']";
     check(with(inputs, "probabilities"), &[]);
     let unknown =
-        ["error[E0206]", "no column, and the model no output `probabilitys`", "did you mean `probabilities`?"];
+        ["error[E0206]", "no column `probabilitys`, and the model no output", "did you mean `probabilities`?"];
     check(with(inputs, "probabilitys"), &unknown);
     let recorded = "predictions = { score = 'mean_radius' }";
     check(with(recorded, "score"), &[]);

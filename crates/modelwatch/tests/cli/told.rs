@@ -17,22 +17,18 @@ fn count(text: &str, words: &str) -> usize {
 }
 
 #[test]
-fn an_interval_is_missed_where_it_is_asked_for() {
+fn an_interval_is_missed_where_the_method_gives_none() {
     let project = Project::new();
-    let all = ["human", "github", "json"].map(|format| {
-        let of = |condition: &str| {
-            let pipeline =
-                format!("{}{METRICS}require = {{ accuracy = '>= 0.9', ece = '{condition}' }}\n", digits("e08"));
-            run(&project, &pipeline, &["--format", format, "--quiet"]).out
-        };
-        let (asked, unasked) = (of("<= 0.5 with confidence 95%"), of("<= 0.5"));
-        (
-            count(&asked, "intervals of ece"),
-            count(&asked, "ks_statistic[average=macro]:"),
-            count(&unasked, "intervals of"),
-        )
-    });
-    assert_eq!(all, [(1, 0, 0); 3]);
+    let of = |method: &str, format: &str| {
+        let metrics = METRICS.replace(" }", &format!(", intervals = {{ method = '{method}' }} }}"));
+        let require = "require = { accuracy = '>= 0.9', ece = '<= 0.6 with confidence 95%' }\n";
+        run(&project, &format!("{}{metrics}{require}", digits("e08")), &["--format", format, "--quiet"])
+    };
+    for format in ["human", "github", "json"] {
+        let (bootstrap, jackknife) = (of("bootstrap", format), of("jackknife", format));
+        assert_eq!((bootstrap.code, count(&bootstrap.out, "intervals of ece")), (0, 0), "{}", bootstrap.out);
+        assert_eq!((jackknife.code, count(&jackknife.out, "intervals of ece")), (1, 1), "{}", jackknife.out);
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub use lists::{NumberLists, are_number_lists, number_lists, with_common_lengths
 pub use number::{ExactNumbers, Number, are_rounded, exact_numbers};
 pub use pattern::name_matches;
 pub use pick::pick;
-pub use selection::{Mention, Named, SelectedColumns, Selection};
+pub use selection::{Mention, Named, SelectedColumns, Selection, TYPE};
 pub use spans::spans;
 pub use texts::{Texts, excerpt, texts_of_rows};
 pub use weight::{WEIGHT_RANGE, WEIGHT_UNIT, is_weight, weigh_too_little, weight_numbers, weight_units, weights};

@@ -4,7 +4,7 @@ use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
     cells::{Cells, Cutting},
-    rows::{Mention, Named, weigh_too_little},
+    rows::{Mention, weigh_too_little},
     state::{Reader, Writer},
 };
 
@@ -93,7 +93,7 @@ impl Probe for Drift {
         };
         let metrics = report_metrics::known(&self.config, cutting);
         let selection = Some(selection.into());
-        let slices = Mention::listed("slices", &self.config.slices).map(|it| it.of(Named::SliceColumn));
+        let slices = Mention::slices(&self.config.slices);
         let mentions = self.config.mentions().chain(slices).collect();
         Needs { current: Some(current), reference: Some(reference), selection, mentions, metrics, ..Needs::default() }
     }

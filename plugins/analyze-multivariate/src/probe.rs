@@ -4,7 +4,7 @@ use modelwatch_sdk::{
     Analyzer, Error, FindingCode, Host, ModelRole, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
     RowNeeds,
     cells::{self, Cells, Cutting},
-    rows::{Mention, Named, layers},
+    rows::{Mention, layers},
     state::{Reader, Writer},
 };
 
@@ -69,7 +69,7 @@ impl Probe for Multivariate {
         let known = report::known(&self.config);
         let metrics = if self.cutting.is_whole() { known } else { cells::known(&self.cutting, known) };
         let selection = Some(self.config.selection().into());
-        let mentions = Mention::listed("slices", &self.config.slices).map(|it| it.of(Named::SliceColumn)).collect();
+        let mentions = Mention::slices(&self.config.slices).collect();
         Needs { current: Some(current), reference: Some(reference), selection, mentions, metrics, ..Needs::default() }
     }
 

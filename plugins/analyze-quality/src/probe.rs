@@ -3,7 +3,7 @@
 use modelwatch_sdk::{
     Analyzer, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds, cells,
     report::Gap,
-    rows::{Mention, Named, Use, profiled_rows},
+    rows::{Mention, Use, profiled_rows},
     state::{Reader, Writer, damaged},
 };
 
@@ -125,7 +125,7 @@ impl Probe for Quality {
         let current = RowNeeds { timestamp: timestamp(Role::Current), ..rows };
         let of_parts = self.parts.as_ref().map(|it| cells::known(it.cutting(), context::known_of_columns()));
         let metrics = context::known(&self.settings.config).chain(of_parts.into_iter().flatten()).collect();
-        let slices = Mention::listed("slices", &self.settings.config.slices).map(|it| it.of(Named::SliceColumn));
+        let slices = Mention::slices(&self.settings.config.slices);
         let mentions = self.settings.mentions().chain(slices).collect();
         Needs { current: Some(current), reference: Some(reference), mentions, metrics, ..Needs::default() }
     }

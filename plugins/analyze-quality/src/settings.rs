@@ -6,7 +6,7 @@ use modelwatch_sdk::{
     Error, Result,
     arrow::schema::Field,
     pointer,
-    rows::{ColumnType, Mention, Selection, Use, has_use, name_matches},
+    rows::{ColumnType, Mention, Selection, TYPE, Use, has_use, name_matches},
 };
 use regex::Regex;
 use serde::{
@@ -183,9 +183,6 @@ impl Settings {
         Selection { columns: &self.config.include, ..Selection::default() }
     }
 }
-
-/// Before the name of a type.
-const TYPE: &str = "type:";
 
 /// The words for types, as help has them.
 const TYPES: &str = "the types are `integer`, `number`, `text`, `boolean`, `categorical`, `time` and `list`";

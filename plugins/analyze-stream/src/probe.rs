@@ -2,7 +2,7 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role, RowNeeds,
-    rows::{Mention, Named},
+    rows::Mention,
     state::{Reader, Writer, damaged},
 };
 
@@ -69,9 +69,9 @@ impl Probe for Stream {
         };
         let metrics = report_metrics::known(config).collect();
         let selection = watches_columns.then(|| selection.into());
-        let output = config.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output));
-        let slices = Mention::listed("slices", &config.slices).map(|it| it.of(Named::SliceColumn));
-        let mentions = output.chain(slices).collect();
+        let output = Mention::output(config.output.as_ref());
+        let slices = Mention::slices(&config.slices);
+        let mentions = output.into_iter().chain(slices).collect();
         Needs { current: Some(rows), in_order: true, selection, mentions, metrics, ..Needs::default() }
     }
 

@@ -2,9 +2,7 @@
 
 use modelwatch_sdk::{
     Analyzer, Error, ErrorKind, FindingCode, Host, Need, Needs, Probe, RecordBatch, Registry, Report, Result, Role,
-    RowNeeds,
-    rows::{Mention, Named},
-    state,
+    RowNeeds, rows::Mention, state,
 };
 
 use crate::{
@@ -67,9 +65,9 @@ impl Probe for Performance {
         let reference = RowNeeds { label: Need::Required, ..current.clone() };
         let metrics = report_metrics::known(&self.config).collect();
         let selection = is_regression.then(|| selection.into());
-        let output = self.config.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output));
-        let slices = Mention::listed("slices", &self.config.slices).map(|it| it.of(Named::SliceColumn));
-        let mentions = output.chain(slices).collect();
+        let output = Mention::output(self.config.output.as_ref());
+        let slices = Mention::slices(&self.config.slices);
+        let mentions = output.into_iter().chain(slices).collect();
         Needs { current: Some(current), reference: Some(reference), selection, mentions, metrics, ..Needs::default() }
     }
 

@@ -13,7 +13,7 @@ use modelwatch_sdk::{
         array::ArrayRef,
         schema::{Field, Schema},
     },
-    rows::{self, Mention, Named, Use},
+    rows::{self, Mention, Use},
     state,
 };
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl Probe for Behavior {
             inputs: Need::Required,
             ..RowNeeds::default()
         };
-        let mentions = self.settings.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output)).collect();
+        let mentions = Mention::output(self.settings.output.as_ref()).into_iter().collect();
         let metrics = report::known(&self.settings).collect();
         Needs { current: Some(rows), mentions, metrics, ..Needs::default() }
     }

@@ -234,12 +234,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// Returns the names of outputs and of slice columns in the options.
     pub(crate) fn mentions(&self) -> Vec<Mention> {
-        let output = self.output.iter().map(|it| Mention::new(it, "/output").of(Named::Output));
+        let output = Mention::output(self.output.as_ref());
         let crossed = self.cross_slices.iter().enumerate();
         let crossed =
             crossed.flat_map(|(at, it)| Mention::listed(&format!("cross_slices/{at}"), it).collect::<Vec<_>>());
         let cut = crossed.chain(Mention::keys("slice_bins", &self.slice_bins));
-        output.chain(cut.map(|it| it.of(Named::SliceColumn))).collect()
+        output.into_iter().chain(cut.map(|it| it.of(Named::SliceColumn))).collect()
     }
 
     pub(crate) fn new(config: Config) -> Result<Self> {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Use, column_type::ColumnType, has_use, is_computed, pattern::name_matches};
 use crate::error::{Error, Result, pointer};
 
-/// Before the name of a type.
-const TYPE: &str = "type:";
+/// Before the name of a type of columns.
+pub const TYPE: &str = "type:";
 
 /// The words for types, as help has them.
 const TYPES: &str = "the types are `integer`, `number`, `text`, `boolean`, `categorical`, `time` and `list`";
@@ -112,6 +112,16 @@ impl Mention {
     /// ```
     pub fn keys<T>(option: &str, table: &BTreeMap<String, T>) -> impl Iterator<Item = Self> {
         table.keys().map(move |name| Self::new(name, pointer(&format!("/{option}"), name)))
+    }
+
+    /// Returns those of slice columns in the option `slices`.
+    pub fn slices(names: &[String]) -> impl Iterator<Item = Self> {
+        Self::listed("slices", names).map(|it| it.of(Named::SliceColumn))
+    }
+
+    /// Returns that of an output in the option `output`, if one is named.
+    pub fn output(name: Option<&String>) -> Option<Self> {
+        name.map(|it| Self::new(it, "/output").of(Named::Output))
     }
 
     /// Returns the mention of something else than a column.

@@ -9,7 +9,10 @@ use arrow_schema::Schema;
 use modelwatch_config::{
     self as config, Action, Columns, Diagnostic, Document, Pipeline, ProbeKind, ProfiledData, code,
 };
-use modelwatch_sdk::{ModelRole, Need, Role, RowNeeds, rows::name_matches};
+use modelwatch_sdk::{
+    ModelRole, Need, Role, RowNeeds,
+    rows::{TYPE, name_matches},
+};
 
 use super::{
     Plan, meant,
@@ -21,9 +24,6 @@ use crate::{
     inputs, model,
     profile::{Source, kept},
 };
-
-/// Before the name of a type of columns.
-pub(super) const TYPE: &str = "type:";
 
 /// Where the column of weights is named.
 const WEIGHT: &str = "/data/columns/weight";

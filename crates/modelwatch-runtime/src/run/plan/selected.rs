@@ -7,12 +7,11 @@ use modelwatch_config::{Columns, Diagnostic, Document, Pipeline, code, did_you_m
 use modelwatch_infer::ModelInfo;
 use modelwatch_sdk::{
     ModelRole, Need, Needs, Role, RowNeeds,
-    rows::{Mention, Named, Selection, name_matches},
+    rows::{Mention, Named, Selection, TYPE, name_matches},
 };
 
 use super::{
     Plan, Planned,
-    data::TYPE,
     places::{at_mention, some, with_of},
     rows_of,
 };

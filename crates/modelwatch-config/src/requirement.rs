@@ -100,6 +100,14 @@ impl LabelMatch {
             }
         }
     }
+
+    /// Returns it without the quotes that an address may need.
+    pub fn unquoted(&self) -> String {
+        match self {
+            Self::Exact(it) => it.clone(),
+            Self::Prefix(_) | Self::Any => self.to_string(),
+        }
+    }
 }
 
 /// The label that says of which slice a metric is.

@@ -10,7 +10,7 @@ mod unchanged;
 use std::borrow::Cow;
 
 pub(crate) use labels::{form, unescaped};
-use modelwatch_config::{Bound, FailOn, LabelMatch, MetricAddress, Op, Operand, Probe, ProbeKind, Requirement};
+use modelwatch_config::{Bound, FailOn, MetricAddress, Op, Operand, Probe, ProbeKind, Requirement};
 use modelwatch_sdk::{
     Report,
     report::{Check, Interval, Labels, Metric, MetricRole, Severity, Status},
@@ -121,10 +121,7 @@ fn absent(it: &Requirement, report: &Report) -> Check {
 
 /// Returns the check of a requirement for which there is no metric.
 fn without_metric(it: &Requirement, status: Status, message: String) -> Check {
-    let labels = it.metric.labels.iter().map(|(key, value)| match value {
-        LabelMatch::Exact(value) => (key.clone(), value.clone()),
-        LabelMatch::Prefix(_) | LabelMatch::Any => (key.clone(), value.to_string()),
-    });
+    let labels = it.metric.labels.iter().map(|(key, value)| (key.clone(), value.unquoted()));
     Check {
         metric: it.metric.name.clone(),
         labels: labels.collect(),

@@ -45,8 +45,7 @@ pub(super) fn why_absent(address: &MetricAddress, report: &Report) -> String {
             }
             LabelMatch::Prefix(_) | LabelMatch::Any => String::new(),
         };
-        let value = if let LabelMatch::Exact(it) = value { it.clone() } else { value.to_string() };
-        res.push(format!("its `{key}` is {}, not `{value}`{hint}", list(&values, "or")));
+        res.push(format!("its `{key}` is {}, not `{}`{hint}", list(&values, "or"), value.unquoted()));
     }
     if res.is_empty() {
         res.push("each value is reported, but not with the others".to_owned());

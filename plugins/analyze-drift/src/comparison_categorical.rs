@@ -62,12 +62,13 @@ pub(crate) fn compare_categories(
     }
     let has_no_frequent =
         !(0..all.0.len()).any(|it| (all.0[it] as f64 + all.1[it] as f64) * smaller_share(&aligned) >= MIN_EXPECTED);
-    let (chi2_statistic, chi2_p_value) = match tables.dealt(method) {
-        Some(_) if method == Method::Chi2 => (Some(score.statistic), Some(score.p_value)),
+    let is_dealt = tables.dealt(method).is_some();
+    let (chi2_statistic, chi2_p_value) = match method {
+        Method::Chi2 if is_dealt => (Some(score.statistic), Some(score.p_value)),
+        _ if is_dealt => chi2_of_dealt(tables)?,
         _ => chi2(method, tables, has_no_frequent)?,
     };
-    let shares_cells =
-        matches!(method, Method::Chi2 | Method::G) && tables.has_rare() && tables.dealt(method).is_none();
+    let shares_cells = matches!(method, Method::Chi2 | Method::G) && tables.has_rare() && !is_dealt;
     let pooled_names = shares_cells.then(|| sharing(&pooling, &aligned, &all)).filter(|it| !it.is_empty());
     let cells = match &weighted {
         None => cells(&aligned, &others),
@@ -82,7 +83,12 @@ pub(crate) fn compare_categories(
     let undecided =
         if can_be_large && peer.is_none() { undecided(&further, [reference.rows, current.rows]) } else { None };
     // Another tool's rule asks for no significance.
-    let is_untested = peer.is_none() && !has_one_value && is_hopeless(config, method, tables);
+    let is_hopeless = if is_dealt {
+        least_dealt_p(tables.all.0, tables.all.1) > config.alpha()
+    } else {
+        is_hopeless(config, method, tables)
+    };
+    let is_untested = peer.is_none() && !has_one_value && is_hopeless;
     Ok(Part {
         name,
         method,
@@ -108,15 +114,16 @@ fn bounds(further: &Further, psi: f64, jensen_shannon: f64) -> Bounds {
     }
 }
 
+/// Returns the chi-squared statistic and its p-value where another statistic is tested by dealing the rows.
+fn chi2_of_dealt(tables: Tables<'_>) -> Result<(Option<f64>, Option<f64>), String> {
+    let (left, right) = tables.all;
+    let test = PermutedChi2::new(left, right).map(|it| dealt_test(&it, left, right)).map_err(|e| e.to_string())?;
+    Ok((Some(test.statistic), Some(test.p_value)))
+}
+
 /// Returns the chi-squared statistic that is tested, and its p-value, as far as there are such.
 fn chi2(method: Method, tables: Tables<'_>, has_no_frequent: bool) -> Result<(Option<f64>, Option<f64>), String> {
     let (left, right) = tables.large;
-    if tables.dealt(method).is_some() {
-        // The same rows are dealt for G.
-        let (left, right) = tables.all;
-        let test = PermutedChi2::new(left, right).map(|it| dealt_test(&it, left, right)).map_err(|e| e.to_string())?;
-        return Ok((Some(test.statistic), Some(test.p_value)));
-    }
     if has_no_frequent && tables.is_of_all(method) && tables.n_categories() > 2 {
         // Rows are dealt, and what comes of that is a part of the p-value of the column. The table is that of one category alone.
         if let Ok(dealt) = PermutedChi2::new(tables.all.0, tables.all.1) {
@@ -281,9 +288,6 @@ fn sharing(pooling: &[Vec<usize>], aligned: &AlignedCounts, all: &(Vec<u64>, Vec
 
 /// Returns whether no counts with the same sums could be significant.
 fn is_hopeless(config: &Config, method: Method, tables: Tables<'_>) -> bool {
-    if tables.dealt(method).is_some() {
-        return least_dealt_p(tables.all.0, tables.all.1) > config.alpha();
-    }
     let (left, right) = tables.large;
     let is_of_all = tables.is_of_all(method) && tables.has_rare();
     if is_of_all && least_category_p(tables.all.0, tables.all.1) <= config.alpha() {

@@ -72,9 +72,7 @@ impl Replicates {
         };
         (low.is_finite() && high.is_finite()).then_some(Interval { low, high, level })
     }
-}
 
-impl Replicates {
     /// Returns a function of the values of the `nth` metric in the replicates in which it is defined; none where those are too few.
     pub(super) fn defined(&self, nth: usize, of: impl Fn([f64; 2]) -> f64) -> Option<Vec<f64>> {
         let least = if self.method == Method::Jackknife { 1.0 } else { MIN_SHARE };
@@ -175,9 +173,7 @@ impl Replicates {
         };
         Some(Interval { low: back(found.low), high: back(found.high), level })
     }
-}
 
-impl Replicates {
     /// Returns the interval of the `nth` metric of a model on the scale of its logit, between its bounds; none of a metric [without such a
     /// scale](Measure::is_on_logits), where it is at a bound or does not vary, and for the jackknife.
     fn of_logits(&self, nth: usize, model: usize, value: f64, level: f64) -> Option<Interval> {

@@ -1,6 +1,6 @@
 //! What a person reads who made a mistake.
 
-use crate::support::{Project, digits, fixtures};
+use crate::support::{Project, digits, fixtures, sliced};
 
 /// Runs a pipeline that is wrong; every one of these ends with 2 and one clear error.
 fn wrong(pipeline: &str, expected: &[&str]) {
@@ -35,18 +35,6 @@ fn mistakes_are_shown_at_their_place() {
     wrong(&format!("name = 'x'\n{metrics}"), &["needs current data"]);
     wrong("name = 'x'\n[[verify]\n", &["E0001", "pipeline.toml:2"]);
     wrong(&format!("{digits}{metrics}memory = '2GiB'\n"), &["E0006", "runs in a thread", "isolation = \"process\""]);
-}
-
-/// A table of numbers with the slices `size` and `label`, and a probe of its metrics.
-fn sliced(with: &str, required: &str) -> String {
-    format!(
-        "name = 'test'\n\
-         checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
-         [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
-         [data.columns]\nlabel = 'label'\nslices = ['size', 'label']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
-         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', {with} }}\n{required}",
-        fixtures().display()
-    )
 }
 
 #[test]
@@ -279,17 +267,22 @@ fn names_of_inputs_and_columns_are_held_against_the_model_and_the_data() {
     wrong(&with("id = 'row'"), &["E0206", "the data has no column `row`", "its columns are"]);
 }
 
+/// Writes rows with the label `price`, and returns what makes a pipeline of an analyzer of them with options.
+fn houses(project: &Project) -> impl Fn(&str, &str) -> String + use<> {
+    let data = project.write("data.csv", "num_rooms,num_baths,city,price\n1,2,a,3.5\n2,1,b,4.5\n");
+    move |uses, options| {
+        format!(
+            "name = 'x'\n[data.current]\npath = '{0}'\n[data.reference]\npath = '{0}'\n[data.columns]\nlabel = 'price'\n\
+             [[analyze]]\nuses = '{uses}'\nwith = {{ {options} }}\n",
+            data.display()
+        )
+    }
+}
+
 #[test]
 fn selections_of_no_column_are_refused() {
     let project = Project::new();
-    let data = project.write("data.csv", "num_rooms,num_baths,city,price\n1,2,a,3.5\n2,1,b,4.5\n");
-    let data = data.display();
-    let with = |uses: &str, options: &str| {
-        format!(
-            "name = 'x'\n[data.current]\npath = '{data}'\n[data.reference]\npath = '{data}'\n[data.columns]\nlabel = 'price'\n\
-             [[analyze]]\nuses = '{uses}'\nwith = {{ {options} }}\n"
-        )
-    };
+    let with = houses(&project);
     for uses in ["drift", "multivariate", "stream"] {
         let check =
             |options: &str, expected: &[&str]| wrong(&with(uses, options), &[&["error[E0206]"], expected].concat());
@@ -319,14 +312,7 @@ fn selections_of_no_column_are_refused() {
 #[test]
 fn names_in_options_that_no_column_has_are_refused() {
     let project = Project::new();
-    let data = project.write("data.csv", "num_rooms,num_baths,city,price\n1,2,a,3.5\n2,1,b,4.5\n");
-    let data = data.display();
-    let with = |uses: &str, options: &str| {
-        format!(
-            "name = 'x'\n[data.current]\npath = '{data}'\n[data.reference]\npath = '{data}'\n[data.columns]\nlabel = 'price'\n\
-             [[analyze]]\nuses = '{uses}'\nwith = {{ {options} }}\n"
-        )
-    };
+    let with = houses(&project);
     let (unknown, unmatched) = ("no column `num_room`", "no column that matches `nmu_*`");
     let lists = [
         ("drift", "exclude"),

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{Project, check, digits, fixtures, plugins, walk};
+use crate::support::{Project, check, digits, fixtures, plugins, sliced, walk};
 
 const METRICS: &str = "[[verify]]\nuses = 'metrics'\nwith = { task = 'multiclass' }\n";
 
@@ -327,16 +327,8 @@ fn a_slice_that_is_not_there_is_not_checked() {
 #[test]
 fn a_requirement_on_each_value_of_a_slice_column_is_about_these_alone() {
     let pipeline = |metric: &str| {
-        format!(
-            "name = 'test'\n\
-             checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
-             [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
-             [data.columns]\nlabel = 'label'\nslices = ['size', 'label']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
-             [[verify]]\nuses = 'metrics'\n\
-             with = {{ task = 'binary', output = 'probabilities', cross_slices = [['size', 'label']] }}\n\
-             [verify.require]\n'{metric}' = '>= 0.5'\n",
-            fixtures().display()
-        )
+        let with = "output = 'probabilities', cross_slices = [['size', 'label']]";
+        sliced(with, &format!("[verify.require]\n'{metric}' = '>= 0.5'\n"))
     };
     let slices = |metric: &str| {
         let (_, record) = Project::new().run(&pipeline(metric));
@@ -357,15 +349,8 @@ fn a_requirement_on_each_value_of_a_slice_column_is_about_these_alone() {
 #[test]
 fn a_requirement_on_rows_of_two_slices_says_that_their_cross_is_to_be_asked_for() {
     let pipeline = |cross: &str, metric: &str| {
-        format!(
-            "name = 'test'\n\
-             checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
-             [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
-             [data.columns]\nlabel = 'label'\nslices = ['size', 'label']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
-             [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', output = 'probabilities'{cross} }}\n\
-             [verify.require]\n'{metric}' = '>= 0.5'\n",
-            fixtures().display()
-        )
+        let with = format!("output = 'probabilities'{cross}");
+        sliced(&with, &format!("[verify.require]\n'{metric}' = '>= 0.5'\n"))
     };
     let (columns, slice) = ("accuracy[label=1, slice=size=small]", r#"accuracy[slice="label=1,size=small"]"#);
     let project = Project::new();

@@ -151,6 +151,18 @@ pub(crate) fn digits(model: &str) -> String {
     )
 }
 
+/// A table of numbers with the slices `size` and `label`, and a probe of its metrics with further options and requirements.
+pub(crate) fn sliced(with: &str, required: &str) -> String {
+    format!(
+        "name = 'test'\n\
+         checkpoint = {{ import = '{0}/tabular/breast_cancer/logreg.onnx', name = 'b' }}\n\
+         [data.current]\npath = '{0}/tabular/breast_cancer/test_sized.csv'\n\
+         [data.columns]\nlabel = 'label'\nslices = ['size', 'label']\ninputs = {{ X = ['mean_*', '*_error', 'worst_*'] }}\n\
+         [[verify]]\nuses = 'metrics'\nwith = {{ task = 'binary', {with} }}\n{required}",
+        fixtures().display()
+    )
+}
+
 /// Returns the files of a folder and of those in it.
 pub(crate) fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut res = Vec::new();

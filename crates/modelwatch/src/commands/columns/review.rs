@@ -3,7 +3,7 @@
 //! Rules are only ever made looser here, by what the data shows: that they could be tighter is no reason to change what a person wrote.
 
 use modelwatch_runtime::profile::ObservedColumn;
-use modelwatch_sdk::rows::{ColumnType, name_matches};
+use modelwatch_sdk::rows::{ColumnType, TYPE, name_matches};
 use serde_json::{Map, Value, json};
 
 /// More names are no list that anybody reviews.
@@ -21,9 +21,6 @@ pub(super) struct Uses<'a> {
     pub(super) label: Option<&'a str>,
     pub(super) categorical: &'a [String],
 }
-
-/// Before the name of a type, whose rule is for all columns of it.
-const TYPE: &str = "type:";
 
 /// A part of a rule that is other than before.
 #[derive(Clone, Debug, PartialEq)]
